@@ -1,0 +1,8 @@
+//! overnight: a batch job runner for offline LLM workloads.
+//!
+//! The library reads rows, routes each one to a model by its task type, calls providers under their limits, keeps every
+//! answer in a log that survives `kill -9`, and says what it cost. It emits events and never draws; the binary does.
+//!
+//! The rooms and who may import whom: `docs/architecture.md`.
+
+pub mod types;

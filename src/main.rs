@@ -1,0 +1,3 @@
+//! The `overnight` binary.
+
+fn main() {}

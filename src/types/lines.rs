@@ -1,0 +1,174 @@
+//! The lines of `results.log`: the truth from which all else can be made again.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::{CallNumber, Failure, FailureKind, Key, Money, RowHash, RunNumber, Usage};
+
+/// One line of the log.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLine {
+    /// A run begins.
+    Run(RunLine),
+    /// A call that is not its row's last, or whose end is not known.
+    Attempt(Box<AttemptLine>),
+    /// A row has ended.
+    Outcome(Box<OutcomeLine>),
+    /// Nothing remains of a run.
+    RunEnd(RunEndLine),
+}
+
+/// A run begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunLine {
+    /// Its number.
+    pub run: RunNumber,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    /// Where this line stands in the log: outcomes behind it belong to this run or a later one.
+    pub offset: u64,
+}
+
+/// Nothing remains of a run: the next line begins a new one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunEndLine {
+    /// Its number.
+    pub run: RunNumber,
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+}
+
+/// A call that is on record apart from its row's outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a line tells facts, each on its own")]
+pub struct AttemptLine {
+    /// The call's number.
+    pub call: CallNumber,
+    /// The row's key.
+    pub key: Key,
+    /// The row's record number.
+    pub row: u64,
+    /// The run it belongs to.
+    pub run: RunNumber,
+    /// When it ended, in milliseconds since 1970.
+    pub at: u64,
+    /// The table of the job file that the row uses.
+    pub task: String,
+    /// The provider asked.
+    pub provider: String,
+    /// The model's name on the wire.
+    pub model: String,
+    /// What went wrong; `None` where the call was cut and its end is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// From sending to the end of the reply, in milliseconds.
+    pub latency_ms: u64,
+    /// The tokens, where the provider told them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// What it cost; `None` where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
+    /// The provider may have billed it, though no answer arrived: the worst that it may have cost is `worst_cost`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub possibly_billed: bool,
+    /// The cost at most, where a price is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_cost: Option<Money>,
+    /// A retry of the same model, after an earlier attempt of this row.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
+    /// The next attempt of the row goes to another model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fell_back: bool,
+    /// The row came here from another model of its route.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fell_in: bool,
+}
+
+/// One attempt in a row's trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrailEntry {
+    /// The provider asked.
+    pub provider: String,
+    /// The model's name on the wire.
+    pub model: String,
+    /// What went wrong; `None` for the attempt that succeeded.
+    pub kind: Option<FailureKind>,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// From sending to the end of the reply, in milliseconds.
+    pub latency_ms: u64,
+    /// What it cost; `None` where that is not known.
+    pub cost_usd: Option<Money>,
+}
+
+/// A row has ended, with an answer or a failure.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "a line tells facts, each on its own")]
+pub struct OutcomeLine {
+    /// The number of the last call; 0 where none was made.
+    pub call: CallNumber,
+    /// The row's key.
+    pub key: Key,
+    /// The row's record number when it ran.
+    pub row: u64,
+    /// Of the row's own id, where it has one: the same id under another key is a row that was edited, or another job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_hash: Option<RowHash>,
+    /// Of the row's bytes: the same bytes under another key are another job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row_hash: Option<RowHash>,
+    /// The run it belongs to.
+    pub run: RunNumber,
+    /// When it ended, in milliseconds since 1970.
+    pub at: u64,
+    /// The table of the job file that the row used.
+    pub task: String,
+    /// Why it failed; `None` where it succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// The provider asked last; empty where none was.
+    pub provider: String,
+    /// The wire name of the model asked last; empty where none was.
+    pub model: String,
+    /// Requests sent for this row, 429s included.
+    pub attempts: u32,
+    /// The tokens of the last call; `None` where the provider did not tell them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// The cost of the last call alone; `None` where that is not known.
+    pub cost: Option<Money>,
+    /// The cost of all attempts of the row; `None` where one of them is not known.
+    pub row_cost: Option<Money>,
+    /// From sending to the end of the last reply, in milliseconds.
+    pub latency_ms: u64,
+    /// The provider's id of the last call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Where the outcome of the same row that this one replaces stands in the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<u64>,
+    /// The last call was a retry of the same model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retry: bool,
+    /// With the last call the row came here from another model of its route.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fell_in: bool,
+    /// The model stopped at its output limit.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub truncated: bool,
+    /// The last call's end is not known (a timeout after sending): it may have been billed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub possibly_billed: bool,
+    /// The last call's cost at most, where `possibly_billed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worst_cost: Option<Money>,
+    /// All attempts in order, where there was more than one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trail: Vec<TrailEntry>,
+    /// The provider's reply as received; only its line breaks are blanks here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply: Option<Box<RawValue>>,
+}

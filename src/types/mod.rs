@@ -1,0 +1,28 @@
+//! Level 0: the words that more than one room uses.
+//!
+//! Owns plain data and its laws (exact money, stable keys, failure kinds). Does no I/O, knows no clock and imports no
+//! other room.
+
+mod ids;
+mod latency;
+mod lines;
+mod money;
+mod outcome;
+mod reply;
+mod row;
+mod secret;
+mod stats;
+mod usage;
+mod wire;
+
+pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
+pub use latency::Latency;
+pub use lines::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, TrailEntry};
+pub use money::{Money, Price};
+pub use outcome::{Failure, FailureKind};
+pub use reply::{ReplyError, ReplyView, read_reply, read_usage};
+pub use row::{Place, Row};
+pub use secret::Secret;
+pub use stats::{Ledger, PossiblyBilled, RunTotals, Tally, TallyId, Totals};
+pub use usage::Usage;
+pub use wire::{Transport, TransportError, WireReply, WireRequest};

@@ -1,0 +1,239 @@
+//! What was done and what it cost, as sums over log lines. Nothing else is ever counted, so that a replayed log gives the
+//! same figures as the run that wrote it.
+
+use serde::{Deserialize, Serialize};
+
+use super::{AttemptLine, FailureKind, Latency, LogLine, Money, OutcomeLine, RunNumber, Usage};
+
+/// What the sums are kept by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TallyId {
+    /// The task's table.
+    pub task: String,
+    /// The provider; empty for rows that no provider was asked for.
+    pub provider: String,
+    /// The model's name on the wire; empty for rows that no provider was asked for.
+    pub model: String,
+}
+
+/// Sums for one task on one model, or for all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Tally {
+    /// Rows that ended well here.
+    pub succeeded: u64,
+    /// Rows that ended badly here.
+    pub failed: u64,
+    /// Requests sent, 429s included.
+    pub attempts: u64,
+    /// Requests answered by a rate limit.
+    pub rate_limited: u64,
+    /// Attempts after the first of a row on the same model, 429s not counted.
+    pub retries: u64,
+    /// Rows that came here from another model of their route.
+    pub fallbacks_in: u64,
+    /// Rows that left here for another model of their route.
+    pub fallbacks_out: u64,
+    /// Answers that stopped at the output limit.
+    pub truncated: u64,
+    /// Tokens of all calls.
+    pub usage: Usage,
+    /// The known part of the cost.
+    pub cost_usd: Money,
+    /// The part of the cost that bought no answer: failed and rejected attempts.
+    pub wasted_usd: Money,
+    /// Rows whose cost is not, or not wholly, known.
+    pub cost_unknown_rows: u64,
+    /// How long the calls took that brought an answer.
+    #[serde(skip_serializing_if = "Latency::is_empty")]
+    pub latency: Latency,
+}
+
+impl Tally {
+    /// Adds another's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.succeeded += other.succeeded;
+        self.failed += other.failed;
+        self.attempts += other.attempts;
+        self.rate_limited += other.rate_limited;
+        self.retries += other.retries;
+        self.fallbacks_in += other.fallbacks_in;
+        self.fallbacks_out += other.fallbacks_out;
+        self.truncated += other.truncated;
+        self.usage += other.usage;
+        self.cost_usd += other.cost_usd;
+        self.wasted_usd += other.wasted_usd;
+        self.cost_unknown_rows += other.cost_unknown_rows;
+        self.latency.merge(&other.latency);
+    }
+}
+
+/// Calls whose end is not known: they may be on the bill.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PossiblyBilled {
+    /// How many.
+    pub attempts: u64,
+    /// What they cost at most, as far as prices are known.
+    pub max_cost_usd: Money,
+    /// How many of them have no known price.
+    pub cost_unknown: u64,
+}
+
+impl PossiblyBilled {
+    /// Counts a call that costs at most this; `None` where no price is known.
+    pub fn add(&mut self, worst_cost: Option<Money>) {
+        self.attempts += 1;
+        self.max_cost_usd += worst_cost.unwrap_or_default();
+        self.cost_unknown += u64::from(worst_cost.is_none());
+    }
+}
+
+/// All sums of a run, or of a part of one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    /// By task and model, sorted.
+    pub tallies: Vec<(TallyId, Tally)>,
+    /// Calls whose end is not known.
+    pub possibly_billed: PossiblyBilled,
+}
+
+impl Totals {
+    /// Counts one line of the log.
+    pub fn count(&mut self, line: &LogLine) {
+        match line {
+            LogLine::Attempt(attempt) => self.count_attempt(attempt),
+            LogLine::Outcome(outcome) => self.count_outcome(outcome),
+            LogLine::Run(_) | LogLine::RunEnd(_) => {}
+        }
+    }
+
+    /// The sums over all tasks and models.
+    #[must_use]
+    pub fn sum(&self) -> Tally {
+        let mut sum = Tally::default();
+        for (_, tally) in &self.tallies {
+            sum.merge(tally);
+        }
+        sum
+    }
+
+    /// The sums of one task on one model, made where they are not there yet.
+    fn tally(&mut self, task: &str, provider: &str, model: &str) -> &mut Tally {
+        let found = self.tallies.binary_search_by(|(id, _)| {
+            (id.task.as_str(), id.provider.as_str(), id.model.as_str()).cmp(&(task, provider, model))
+        });
+        let at = found.unwrap_or_else(|at| {
+            let id = TallyId { task: task.to_owned(), provider: provider.to_owned(), model: model.to_owned() };
+            self.tallies.insert(at, (id, Tally::default()));
+            at
+        });
+        &mut self.tallies[at].1
+    }
+
+    fn count_attempt(&mut self, line: &AttemptLine) {
+        if line.possibly_billed {
+            self.possibly_billed.add(line.worst_cost);
+        }
+        let tally = self.tally(&line.task, &line.provider, &line.model);
+        tally.attempts += 1;
+        tally.rate_limited += u64::from(is_rate_limit(line.failure.as_ref().map(|failure| failure.kind)));
+        tally.retries += u64::from(line.retry);
+        tally.fallbacks_in += u64::from(line.fell_in);
+        tally.fallbacks_out += u64::from(line.fell_back);
+        tally.usage += line.usage.unwrap_or_default();
+        tally.cost_usd += line.cost.unwrap_or_default();
+        tally.wasted_usd += line.cost.unwrap_or_default();
+        if line.usage.is_some() {
+            tally.latency.add(line.latency_ms);
+        }
+    }
+
+    fn count_outcome(&mut self, line: &OutcomeLine) {
+        if line.possibly_billed {
+            self.possibly_billed.add(line.worst_cost);
+        }
+        let failure = line.failure.as_ref().map(|failure| failure.kind);
+        let tally = self.tally(&line.task, &line.provider, &line.model);
+        let called = line.call != 0;
+        tally.succeeded += u64::from(failure.is_none());
+        tally.failed += u64::from(failure.is_some());
+        tally.attempts += u64::from(called);
+        tally.rate_limited += u64::from(called && is_rate_limit(failure));
+        tally.retries += u64::from(line.retry);
+        tally.truncated += u64::from(line.truncated);
+        tally.usage += line.usage.unwrap_or_default();
+        tally.cost_usd += line.cost.unwrap_or_default();
+        tally.cost_unknown_rows += u64::from(line.row_cost.is_none());
+        if failure.is_some() {
+            tally.wasted_usd += line.cost.unwrap_or_default();
+        }
+        tally.fallbacks_in += u64::from(line.fell_in);
+        if called && (failure.is_none() || line.usage.is_some()) {
+            tally.latency.add(line.latency_ms);
+        }
+    }
+}
+
+fn is_rate_limit(kind: Option<FailureKind>) -> bool {
+    matches!(kind, Some(FailureKind::RateLimited | FailureKind::DailyQuota))
+}
+
+/// One run's sums.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunTotals {
+    /// The run's number.
+    pub run: RunNumber,
+    /// When it began, in milliseconds since 1970.
+    pub started_at: u64,
+    /// Where its first line stands in the log.
+    pub offset: u64,
+    /// When nothing remained of it; `None` while it goes on.
+    #[serde(default)]
+    pub ended_at: Option<u64>,
+    /// Its sums, over all resumes.
+    pub totals: Totals,
+}
+
+/// The sums of all runs of a job, the last one at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    /// One entry a run.
+    pub runs: Vec<RunTotals>,
+}
+
+impl Ledger {
+    /// Counts one line of the log.
+    pub fn count(&mut self, line: &LogLine) {
+        match line {
+            LogLine::Run(begin) => {
+                let run =
+                    RunTotals { run: begin.run, started_at: begin.at, offset: begin.offset, ..RunTotals::default() };
+                self.runs.push(run);
+            }
+            LogLine::RunEnd(end) => {
+                if let Some(run) = self.runs.last_mut() {
+                    run.ended_at = Some(end.at);
+                }
+            }
+            LogLine::Attempt(_) | LogLine::Outcome(_) => {
+                if let Some(run) = self.runs.last_mut() {
+                    run.totals.count(line);
+                }
+            }
+        }
+    }
+
+    /// The run that goes on, if there is one.
+    #[must_use]
+    pub fn open_run(&self) -> Option<&RunTotals> {
+        self.runs.last().filter(|run| run.ended_at.is_none())
+    }
+
+    /// The number that the next run gets.
+    #[must_use]
+    pub fn next_run(&self) -> RunNumber {
+        self.runs.last().map_or(1, |run| run.run + 1)
+    }
+}
