@@ -5,4 +5,5 @@
 //!
 //! The rooms and who may import whom: `docs/architecture.md`.
 
+pub mod event;
 pub mod types;
