@@ -6,4 +6,5 @@
 //! The rooms and who may import whom: `docs/architecture.md`.
 
 pub mod event;
+pub mod source;
 pub mod types;

@@ -1,0 +1,303 @@
+//! One file: what it is, found out once, and a fresh reader of it whenever one is asked for.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use super::array::Elements;
+use super::error::SourceError;
+use super::find::Found;
+use super::frame::{Ends, Framer};
+use super::reader::{Reader, Splitter, Stopped};
+use super::record::Shape;
+use super::settings::{Format, InputSettings};
+use super::spool::Spool;
+use super::stream::{Packing, Stream};
+use super::table::Table;
+
+/// A file of the input, checked.
+#[derive(Debug)]
+pub(super) struct InputFile {
+    pub(super) path: PathBuf,
+    pub(super) shown: Arc<str>,
+    pub(super) size: u64,
+    pub(super) layout: Layout,
+    packing: Packing,
+    stamp: Stamp,
+}
+
+/// How a file's records are written.
+#[derive(Debug)]
+pub(super) enum Layout {
+    Json,
+    Array,
+    Csv(Arc<Table>),
+    Text,
+}
+
+/// What a row of a text file has.
+static TEXT_COLUMNS: LazyLock<Vec<String>> = LazyLock::new(|| ["path", "name", "text"].map(str::to_owned).to_vec());
+
+impl Layout {
+    pub(super) fn shape(&self) -> Shape {
+        match self {
+            Self::Json => Shape::Json,
+            Self::Array => Shape::Element,
+            Self::Csv(table) => Shape::Csv(Arc::clone(table)),
+            Self::Text => Shape::Text,
+        }
+    }
+
+    /// The columns that each row has, where the layout says so.
+    pub(super) fn columns(&self) -> Option<&Vec<String>> {
+        match self {
+            Self::Csv(table) => Some(&table.columns),
+            Self::Text => Some(&TEXT_COLUMNS),
+            Self::Json | Self::Array => None,
+        }
+    }
+}
+
+/// A format without its details.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Json,
+    Array,
+    Csv,
+    Tsv,
+    Text,
+}
+
+impl Kind {
+    /// The extensions of a folder's files that a format takes.
+    pub(super) fn extensions(format: Format) -> &'static [&'static str] {
+        match format {
+            Format::Auto => &["jsonl", "ndjson", "csv", "tsv", "json"],
+            Format::Jsonl | Format::OpenaiBatch => &["jsonl", "ndjson"],
+            Format::Csv => &["csv"],
+            Format::Tsv => &["tsv"],
+            Format::Json => &["json"],
+            Format::Text => &["txt", "md"],
+        }
+    }
+
+    /// `among`: the file was found by folder or glob. Alone, `.txt` may as well be a list of lines.
+    fn by_extension(extension: Option<&str>, among: bool) -> Option<Self> {
+        match extension {
+            Some("jsonl" | "ndjson") => Some(Self::Json),
+            Some("csv") => Some(Self::Csv),
+            Some("tsv") => Some(Self::Tsv),
+            Some("json") => Some(Self::Array),
+            Some("txt" | "md") if among => Some(Self::Text),
+            Some(_) | None => None,
+        }
+    }
+
+    /// `None`: to be found out.
+    fn by_format(format: Format) -> Option<Self> {
+        match format {
+            Format::Auto => None,
+            Format::Jsonl | Format::OpenaiBatch => Some(Self::Json),
+            Format::Csv => Some(Self::Csv),
+            Format::Tsv => Some(Self::Tsv),
+            Format::Json => Some(Self::Array),
+            Format::Text => Some(Self::Text),
+        }
+    }
+
+    /// Whether a file of this kind can be read as the other: anything is text, and `.json` may hold lines.
+    fn may_be(self, other: Self) -> bool {
+        let table = |kind| matches!(kind, Self::Csv | Self::Tsv);
+        self == other
+            || self == Self::Text
+            || other == Self::Text
+            || (self == Self::Array && other == Self::Json)
+            || (table(self) && table(other))
+    }
+
+    /// By the first character.
+    fn by_content(start: &[u8]) -> Self {
+        let first = start.iter().find(|byte| !byte.is_ascii_whitespace() && byte.is_ascii());
+        match first {
+            None | Some(b'{') => Self::Json,
+            Some(b'[') => Self::Array,
+            Some(_) => Self::Csv,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Json => "JSONL",
+            Self::Array => "a JSON array",
+            Self::Text => "text",
+            Self::Csv => "CSV",
+            Self::Tsv => "TSV",
+        }
+    }
+}
+
+/// What changes when a file changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stamp {
+    /// Size, mtime and ctime in seconds and nanoseconds.
+    Disk([i64; 5]),
+    /// A hash of the content.
+    Content([u8; 32]),
+}
+
+impl Stamp {
+    fn of(meta: &Metadata) -> Self {
+        let size = meta.size().cast_signed();
+        Self::Disk([size, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()])
+    }
+
+    fn hash_into(self, hasher: &mut blake3::Hasher) {
+        match self {
+            Self::Disk(numbers) => {
+                hasher.update(b"disk");
+                for number in numbers {
+                    hasher.update(&number.to_le_bytes());
+                }
+            }
+            Self::Content(hash) => {
+                hasher.update(b"content").update(&hash);
+            }
+        }
+    }
+}
+
+impl InputFile {
+    pub(super) fn open(found: Found, settings: &InputSettings) -> Result<Self, SourceError> {
+        let (packing, extension) = Packing::of(&found.path);
+        let by_extension = Kind::by_extension(extension.as_deref(), found.among);
+        let set = Kind::by_format(settings.format);
+        if let (Some(by_extension), Some(set)) = (by_extension, set)
+            && !by_extension.may_be(set)
+        {
+            let (extension, format) = (by_extension.name(), set.name());
+            return Err(SourceError::Clash { file: found.shown, extension, format });
+        }
+        let Some(kind) = set.or(by_extension) else {
+            return Err(SourceError::UnknownFormat { file: found.shown });
+        };
+        Self::check(found, packing, settings.delimiter, |_| kind, None)
+    }
+
+    pub(super) fn open_spool(spool: Spool, settings: &InputSettings) -> Result<Self, SourceError> {
+        let set = Kind::by_format(settings.format);
+        let found = Found { path: spool.path, shown: "stdin".to_owned(), among: false };
+        let kind = |start: &[u8]| set.unwrap_or_else(|| Kind::by_content(start));
+        Self::check(found, Packing::None, settings.delimiter, kind, Some(Stamp::Content(spool.hash)))
+    }
+
+    /// Opens the file once, and reads as much of it as tells what it is.
+    fn check(
+        found: Found,
+        packing: Packing,
+        delimiter: Option<u8>,
+        kind: impl Fn(&[u8]) -> Kind,
+        stamp: Option<Stamp>,
+    ) -> Result<Self, SourceError> {
+        let Found { path, shown, among: _ } = found;
+        let failed = |source| SourceError::Io { file: shown.clone(), doing: "open", source };
+        let file = File::open(&path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        let stream = Stream::new(file, packing).map_err(|error| broken(&shown, packing, error))?;
+        let kind = kind(&stream.start);
+        // Of many documents one that is no text fails alone.
+        if kind != Kind::Text {
+            check_start(&shown, &stream.start)?;
+        }
+        let delimiter = |kind| delimiter.or((kind == Kind::Tsv).then_some(b'\t'));
+        let layout = match kind {
+            Kind::Json => Layout::Json,
+            Kind::Array => Layout::Array,
+            Kind::Text => Layout::Text,
+            kind @ (Kind::Csv | Kind::Tsv) => {
+                let failed = |error| broken(&shown, packing, error);
+                Layout::Csv(Arc::new(Table::read(&shown, stream.bytes, delimiter(kind), failed)?))
+            }
+        };
+        let stamp = stamp.unwrap_or_else(|| Stamp::of(&meta));
+        Ok(Self { path, shown: shown.into(), size: meta.len(), layout, packing, stamp })
+    }
+
+    /// A reader at the first record.
+    pub(super) fn reader(&self) -> Result<Reader, SourceError> {
+        let failed = |source| SourceError::Io { file: self.shown.to_string(), doing: "open", source };
+        let stream = Stream::new(File::open(&self.path).map_err(failed)?, self.packing);
+        let stream = stream.map_err(|error| self.broken(error.into()))?;
+        let records = match &self.layout {
+            Layout::Json => Splitter::Lines(Framer::new(stream.bytes, Ends::Lines)),
+            Layout::Array => Splitter::Array(Elements::new(stream.bytes)),
+            Layout::Text => Splitter::Whole(Some(stream.bytes)),
+            Layout::Csv(table) => {
+                let mut header = Framer::new(stream.bytes, table.header_ends());
+                header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
+                Splitter::Lines(header.with_ends(table.ends()))
+            }
+        };
+        Ok(Reader { records, read: stream.read })
+    }
+
+    /// A read error of this file, as the user should see it.
+    pub(super) fn broken(&self, stopped: Stopped) -> SourceError {
+        match stopped {
+            Stopped::Io(error) => broken(&self.shown, self.packing, error),
+            Stopped::Array { line, problem } => SourceError::Array { file: self.shown.to_string(), line, problem },
+        }
+    }
+
+    pub(super) fn fingerprint(&self, hasher: &mut blake3::Hasher) {
+        self.hash_with(self.stamp, hasher);
+    }
+
+    /// As [`Self::fingerprint`], with the file's size and times of now.
+    pub(super) fn refreshed_fingerprint(&self, hasher: &mut blake3::Hasher) -> Result<(), SourceError> {
+        let stamp = match self.stamp {
+            Stamp::Disk(_) => Stamp::of(&self.path.metadata().map_err(|source| SourceError::Io {
+                file: self.shown.to_string(),
+                doing: "look at the file again",
+                source,
+            })?),
+            Stamp::Content(hash) => Stamp::Content(hash),
+        };
+        self.hash_with(stamp, hasher);
+        Ok(())
+    }
+
+    fn hash_with(&self, stamp: Stamp, hasher: &mut blake3::Hasher) {
+        let path = self.path.as_os_str().as_encoded_bytes();
+        hasher.update(&(path.len() as u64).to_le_bytes()).update(path).update(self.packing.name().as_bytes());
+        match &self.layout {
+            Layout::Json => hasher.update(b"json"),
+            Layout::Array => hasher.update(b"array"),
+            Layout::Text => hasher.update(b"text"),
+            Layout::Csv(table) => hasher.update(&[b'c', table.delimiter]),
+        };
+        stamp.hash_into(hasher);
+    }
+}
+
+fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {
+    let file = shown.to_owned();
+    match packing {
+        Packing::None => SourceError::Io { file, doing: "read", source },
+        Packing::Gzip | Packing::Zstd => SourceError::Damaged { file, packing: packing.name(), source },
+    }
+}
+
+/// Fails on what is surely no text as we read it.
+fn check_start(shown: &str, start: &[u8]) -> Result<(), SourceError> {
+    let (what, hint) = match start {
+        [0x1F, 0x8B, ..] => ("gzip data", "give the file the extension .gz, or unpack it before the pipe"),
+        [0x28, 0xB5, 0x2F, 0xFD, ..] => ("zstd data", "give the file the extension .zst, or unpack it before the pipe"),
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => ("UTF-16 text", "save it as UTF-8"),
+        [b'P', b'K', 3, 4, ..] => ("a zip archive or a spreadsheet", "export it as CSV"),
+        [b'P', b'A', b'R', b'1', ..] => ("a Parquet file", "export it as JSONL or CSV"),
+        _ => return Ok(()),
+    };
+    Err(SourceError::Unreadable { file: shown.to_owned(), what, hint })
+}

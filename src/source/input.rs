@@ -1,0 +1,180 @@
+//! What the settings mean today: files, checked and ready to be read as often as needed.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::SourceError;
+use super::file::InputFile;
+use super::find::{Found, check_distinct, find};
+use super::records::Records;
+use super::settings::{InputPath, InputSettings};
+use super::spool::{Spool, spool};
+
+/// The input of a job: which files it has and how each is read.
+#[derive(Debug)]
+pub struct Input {
+    files: Arc<[InputFile]>,
+    max_row: usize,
+}
+
+/// One entry of the list, before its files are opened.
+enum Entry {
+    Stdin(Spool),
+    File(Found),
+}
+
+impl Input {
+    /// Finds the files of all paths, keeps standard input in `spool_dir`, opens every file once and reads CSV headers.
+    ///
+    /// # Errors
+    /// Where a path leads nowhere, a format cannot be told, a header is missing or ambiguous, or a file cannot be read.
+    pub fn open(settings: &InputSettings, spool_dir: &Path) -> Result<Self, SourceError> {
+        Self::open_with(settings, spool_dir, &mut io::stdin().lock())
+    }
+
+    pub(super) fn open_with(
+        settings: &InputSettings,
+        spool_dir: &Path,
+        stdin: &mut dyn Read,
+    ) -> Result<Self, SourceError> {
+        check_delimiter(settings.delimiter)?;
+        let mut files = Vec::new();
+        for entry in entries(settings, spool_dir, stdin)? {
+            files.push(match entry {
+                Entry::Stdin(spool) => InputFile::open_spool(spool, settings)?,
+                Entry::File(found) => InputFile::open(found, settings)?,
+            });
+        }
+        Ok(Self { files: files.into(), max_row: settings.max_row })
+    }
+
+    /// 128 bits that change whenever a file, the list of files or the way they are read changes. A file is known by
+    /// path, size, mtime and ctime; standard input by its content.
+    #[must_use]
+    pub fn fingerprint(&self) -> [u8; 16] {
+        let mut hasher = self.hasher();
+        self.files.iter().for_each(|file| file.fingerprint(&mut hasher));
+        first_half(&hasher)
+    }
+
+    /// The fingerprint with the sizes and times of now: another one than [`Self::fingerprint`] means that a file changed
+    /// since it was opened.
+    ///
+    /// # Errors
+    /// Where a file is gone.
+    pub fn refreshed_fingerprint(&self) -> Result<[u8; 16], SourceError> {
+        let mut hasher = self.hasher();
+        for file in self.files.iter() {
+            file.refreshed_fingerprint(&mut hasher)?;
+        }
+        Ok(first_half(&hasher))
+    }
+
+    fn hasher(&self) -> blake3::Hasher {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"overnight input 1").update(&(self.max_row as u64).to_le_bytes());
+        hasher
+    }
+
+    /// The columns that every file has; `None` where not all are CSV or text.
+    #[must_use]
+    pub fn header(&self) -> Option<Vec<String>> {
+        let headers = self.headers()?;
+        let (first, others) = headers.split_first()?;
+        Some(first.iter().filter(|name| others.iter().all(|other| other.contains(name))).cloned().collect())
+    }
+
+    /// The columns that any file has, in the order in which they come up; `None` where not all are CSV or
+    /// text.
+    #[must_use]
+    pub fn columns(&self) -> Option<Vec<String>> {
+        let mut columns: Vec<String> = Vec::new();
+        for name in self.headers()?.into_iter().flatten() {
+            if !columns.contains(name) {
+                columns.push(name.clone());
+            }
+        }
+        Some(columns)
+    }
+
+    fn headers(&self) -> Option<Vec<&Vec<String>>> {
+        self.files.iter().map(|file| file.layout.columns()).collect()
+    }
+
+    /// Bytes on disk, of compressed files as they are.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+
+    /// The files, absolute and with links followed; standard input is its spool.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        self.files.iter().map(|file| file.path.clone()).collect()
+    }
+
+    /// A fresh pass from the first record.
+    ///
+    /// # Errors
+    /// Where the first file can no longer be opened.
+    pub fn records(&self) -> Result<Records, SourceError> {
+        Records::new(Arc::clone(&self.files), self.max_row)
+    }
+
+    /// How many records there are, broken ones included, in a pass of its own that copies and parses nothing.
+    ///
+    /// # Errors
+    /// Where a file cannot be read to its end.
+    pub fn count(&self) -> Result<u64, SourceError> {
+        let mut count = 0;
+        let mut scratch = Vec::new();
+        for file in self.files.iter() {
+            let mut reader = file.reader()?;
+            while reader.records.next(&mut scratch, 0).map_err(|error| file.broken(error))?.is_some() {
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// What all paths of the settings mean, in their order.
+fn entries(settings: &InputSettings, spool_dir: &Path, stdin: &mut dyn Read) -> Result<Vec<Entry>, SourceError> {
+    let mut files = Vec::new();
+    let mut stdin_at = None;
+    for path in &settings.paths {
+        match path {
+            InputPath::Stdin if stdin_at.is_some() => {
+                return Err(SourceError::Twice { first: "-".to_owned(), second: "-".to_owned() });
+            }
+            InputPath::Stdin => stdin_at = Some(files.len()),
+            InputPath::Path { path, shown } => files.extend(find(path, shown, settings.format)?),
+        }
+    }
+    if files.is_empty() && stdin_at.is_none() {
+        return Err(SourceError::NoPaths);
+    }
+    check_distinct(&files)?;
+    let mut entries: Vec<Entry> = files.into_iter().map(Entry::File).collect();
+    // Read last, so that a misspelt path beside it is told before hours of input are taken in.
+    if let Some(at) = stdin_at {
+        entries.insert(at, Entry::Stdin(spool(stdin, spool_dir)?));
+    }
+    Ok(entries)
+}
+
+fn check_delimiter(delimiter: Option<u8>) -> Result<(), SourceError> {
+    match delimiter {
+        Some(byte) if !byte.is_ascii() || matches!(byte, b'"' | b'\n' | b'\r') => {
+            Err(SourceError::Delimiter(char::from(byte)))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
+    let mut half = [0; 16];
+    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+    half
+}

@@ -1,0 +1,135 @@
+//! One record as read, and the row in it.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::table::Table;
+use crate::types::{Place, Row};
+
+/// Of a record that is too long, this much is kept: enough to know it by.
+const KEPT_OF_LONG: usize = 64 * 1024;
+
+/// One record of the input, not parsed yet.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its number over all files, from 1.
+    pub number: u64,
+    /// Where it starts.
+    pub place: Place,
+    bytes: Vec<u8>,
+    shape: Shape,
+}
+
+/// How the bytes are to be read.
+#[derive(Clone, Debug)]
+pub(super) enum Shape {
+    Json,
+    Csv(Arc<Table>),
+    /// An element of a JSON array.
+    Element,
+    /// A whole file.
+    Text,
+    /// Over `max_row`, given here in bytes.
+    TooLong(usize),
+    /// The file ended within quotes.
+    OpenQuote,
+}
+
+/// Why a record is no row. The place is the record's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct BadRow {
+    /// What is wrong, and a hint.
+    pub message: String,
+}
+
+impl BadRow {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+impl Record {
+    pub(super) fn new(number: u64, place: Place, mut bytes: Vec<u8>, shape: Shape) -> Self {
+        if matches!(shape, Shape::TooLong(_)) {
+            bytes.truncate(KEPT_OF_LONG);
+            bytes.shrink_to_fit();
+        }
+        Self { number, place, bytes, shape }
+    }
+
+    /// Bytes that this record holds in memory.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes as read, without the line end; of a record over `max_row` only its beginning.
+    #[must_use]
+    pub fn raw(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.bytes)
+    }
+
+    /// The row, parsed anew with each call.
+    ///
+    /// # Errors
+    /// Where the record is no row: broken JSON, another number of fields than the header, not UTF-8, too long.
+    pub fn row(&self) -> Result<Row, BadRow> {
+        match &self.shape {
+            Shape::Json => json_row(&self.bytes, "the line", "; each line must be one whole object"),
+            Shape::Element => json_row(&self.bytes, "the element", ""),
+            Shape::Text => text_row(&self.place.file, &self.bytes),
+            Shape::Csv(table) => table.row(&self.bytes),
+            Shape::TooLong(max) => Err(BadRow::new(format!("record is over {} (max_row)", in_bytes(*max)))),
+            Shape::OpenQuote => {
+                Err(BadRow::new("record runs to the end of the file: a quote is opened and never closed"))
+            }
+        }
+    }
+}
+
+/// A document with where it is.
+fn text_row(file: &str, bytes: &[u8]) -> Result<Row, BadRow> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let offset = error.valid_up_to();
+        BadRow::new(format!("the file is not UTF-8 text at its byte {offset}; convert it, or leave it out"))
+    })?;
+    let name = Path::new(file).file_name().map_or(file.into(), OsStr::to_string_lossy);
+    let columns = [("path", file), ("name", &*name), ("text", text)];
+    Ok(Row::new(columns.into_iter().map(|(column, value)| (column.to_owned(), value.into())).collect()))
+}
+
+/// `what` the bytes are, and what an object needs to be read.
+fn json_row(bytes: &[u8], what: &str, rule: &str) -> Result<Row, BadRow> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        BadRow::new(format!("record is not UTF-8 at its byte {}; save the file as UTF-8", error.valid_up_to()))
+    })?;
+    if let Some(first) = text.trim_start().chars().next().filter(|first| *first != '{') {
+        return Err(BadRow::new(format!("not a JSON object: {what} starts with {first:?}{rule}")));
+    }
+    serde_json::from_str::<Map<String, Value>>(text)
+        .map(Row::new)
+        .map_err(|error| BadRow::new(json_problem(&error, rule)))
+}
+
+/// The parser's words without its line, which of JSONL is always the first of the record.
+fn json_problem(error: &serde_json::Error, rule: &str) -> String {
+    let words = error.to_string();
+    let what = words.split(" at line ").next().unwrap_or(&words);
+    let hint = if error.is_eof() { rule } else { "" };
+    let line = if error.line() > 1 { format!("line {}, ", error.line()) } else { String::new() };
+    format!("not valid JSON at {line}column {}: {what}{hint}", error.column())
+}
+
+fn in_bytes(count: usize) -> String {
+    match count {
+        0 => "0 bytes".to_owned(),
+        n if n.is_multiple_of(1_000_000) => format!("{} MB", n / 1_000_000),
+        n if n.is_multiple_of(1_000) => format!("{} kB", n / 1_000),
+        n => format!("{n} bytes"),
+    }
+}

@@ -1,0 +1,83 @@
+//! One pass over all files, record by record.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::error::SourceError;
+use super::file::InputFile;
+use super::frame::Frame;
+use super::reader::Reader;
+use super::record::{Record, Shape};
+use crate::types::Place;
+
+/// The records of an input in their order. An `Err` ends the pass; a broken record is an `Ok` whose row fails.
+pub struct Records {
+    files: Arc<[InputFile]>,
+    /// The file being read.
+    index: usize,
+    /// `None` behind the last file, and behind an error.
+    reader: Option<Reader>,
+    number: u64,
+    max_row: usize,
+    /// Of the files that were read whole.
+    bytes_done: u64,
+}
+
+impl Records {
+    pub(super) fn new(files: Arc<[InputFile]>, max_row: usize) -> Result<Self, SourceError> {
+        let reader = files.first().map(InputFile::reader).transpose()?;
+        Ok(Self { files, index: 0, reader, number: 0, max_row, bytes_done: 0 })
+    }
+
+    /// Bytes read from the disk so far, of [`super::Input::total_bytes`]. A buffer ahead of the records.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        let Some(reader) = &self.reader else { return self.bytes_done };
+        self.bytes_done + reader.read.load(Ordering::Relaxed).min(self.files[self.index].size)
+    }
+
+    fn read_next(&mut self) -> Result<Option<Record>, SourceError> {
+        while let Some(reader) = &mut self.reader {
+            let file = &self.files[self.index];
+            let mut bytes = Vec::new();
+            match reader.records.next(&mut bytes, self.max_row).map_err(|error| file.broken(error))? {
+                Some(frame) => return Ok(Some(self.record(frame, bytes))),
+                None => self.next_file()?,
+            }
+        }
+        Ok(None)
+    }
+
+    fn record(&mut self, frame: Frame, bytes: Vec<u8>) -> Record {
+        let file = &self.files[self.index];
+        self.number += 1;
+        let shape = if frame.len > self.max_row {
+            Shape::TooLong(self.max_row)
+        } else if frame.open_quote {
+            Shape::OpenQuote
+        } else {
+            file.layout.shape()
+        };
+        Record::new(self.number, Place { file: Arc::clone(&file.shown), line: frame.line }, bytes, shape)
+    }
+
+    fn next_file(&mut self) -> Result<(), SourceError> {
+        self.bytes_done += self.files[self.index].size;
+        self.reader = None;
+        self.index += 1;
+        self.reader = self.files.get(self.index).map(InputFile::reader).transpose()?;
+        Ok(())
+    }
+}
+
+impl Iterator for Records {
+    type Item = Result<Record, SourceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.read_next();
+        if next.is_err() {
+            self.reader = None;
+        }
+        next.transpose()
+    }
+}

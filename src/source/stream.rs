@@ -1,0 +1,96 @@
+//! A file's bytes, unpacked as they are read.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Large enough that system calls do not show, small enough that a pass holds next to nothing.
+const BUFFER: usize = 256 * 1024;
+
+/// A byte order mark, which some editors write before UTF-8.
+const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
+
+/// Enough for every mark that we know, and for the first character of a record behind a BOM.
+const START: usize = 16;
+
+/// How a file is compressed, by its extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Packing {
+    None,
+    Gzip,
+    Zstd,
+}
+
+impl Packing {
+    /// The packing, and the extension below it in lower case: `a.JSONL.gz` is gzip and `jsonl`.
+    pub(super) fn of(path: &Path) -> (Self, Option<String>) {
+        let packing = match extension(path).as_deref() {
+            Some("gz") => Self::Gzip,
+            Some("zst") => Self::Zstd,
+            Some(_) | None => return (Self::None, extension(path)),
+        };
+        (packing, path.file_stem().and_then(|stem| extension(Path::new(stem))))
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "plain",
+            Self::Gzip => "gzip",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+fn extension(path: &Path) -> Option<String> {
+    path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)
+}
+
+/// Unpacked bytes without a leading BOM.
+pub(super) type Bytes = Chain<Cursor<Vec<u8>>, BufReader<Box<dyn Read + Send>>>;
+
+/// A file being read.
+pub(super) struct Stream {
+    pub(super) bytes: Bytes,
+    /// The first few bytes, BOM included: they tell what the file is.
+    pub(super) start: Vec<u8>,
+    /// Bytes read from the disk so far.
+    pub(super) read: Arc<AtomicU64>,
+}
+
+impl Stream {
+    pub(super) fn new(file: File, packing: Packing) -> io::Result<Self> {
+        let read = Arc::new(AtomicU64::new(0));
+        let counted = Counted { file, read: Arc::clone(&read) };
+        let mut rest = BufReader::with_capacity(BUFFER, unpacked(counted, packing)?);
+        let mut start = Vec::with_capacity(START);
+        rest.by_ref().take(START as u64).read_to_end(&mut start)?;
+        let text = start.strip_prefix(BOM).unwrap_or(&start).to_vec();
+        Ok(Self { bytes: Cursor::new(text).chain(rest), start, read })
+    }
+}
+
+fn unpacked(file: Counted, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
+    Ok(match packing {
+        Packing::None => Box::new(file),
+        // Both read all members and frames: `cat a.gz b.gz` is a valid file.
+        Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file))),
+        Packing::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file))?),
+    })
+}
+
+/// Counts what comes from the disk, so that progress is right for compressed files too.
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
