@@ -6,5 +6,6 @@
 //! The rooms and who may import whom: `docs/architecture.md`.
 
 pub mod event;
+pub mod prompt;
 pub mod source;
 pub mod types;

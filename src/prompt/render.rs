@@ -1,0 +1,186 @@
+//! The messages of a row.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::Environment;
+use serde::Serialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value as Json};
+
+use super::columns::{self, Columns};
+use super::context::{Reads, RowContext};
+use super::engine;
+use super::error::{RenderError, TemplateError};
+use super::expr::Expr;
+use super::settings::PromptSettings;
+use super::shapes;
+use crate::types::Row;
+
+/// Compiles the templates and expressions of one job.
+#[derive(Clone, Debug)]
+pub struct Templates {
+    vars: Arc<Map<String, Json>>,
+}
+
+impl Templates {
+    /// Templates that know these `[vars]`.
+    #[must_use]
+    pub fn new(vars: &Map<String, Json>) -> Self {
+        Self { vars: Arc::new(vars.clone()) }
+    }
+
+    /// Compiles the texts of a task.
+    ///
+    /// # Errors
+    /// Where a text is no template, or calls a filter, test or function that does not exist.
+    pub fn prompt(&self, settings: &PromptSettings) -> Result<Prompt, TemplateError> {
+        let mut prompt = Prompt {
+            environment: engine::environment(),
+            system: None,
+            texts: Vec::new(),
+            vars: Arc::clone(&self.vars),
+            reads: Reads::default(),
+            columns: Columns::default(),
+        };
+        if let Some(source) = &settings.system {
+            prompt.system = Some(prompt.compile("system", "system".to_owned(), source)?);
+        }
+        for (index, (role, source)) in settings.messages.iter().enumerate() {
+            let text = prompt.compile(role, format!("messages[{index}]"), source)?;
+            prompt.texts.push(text);
+        }
+        if let Some(source) = &settings.prompt {
+            let text = prompt.compile("user", "prompt".to_owned(), source)?;
+            prompt.texts.push(text);
+        }
+        Ok(prompt)
+    }
+
+    /// Compiles what reads a value out of a row: a column's name or a template expression.
+    ///
+    /// # Errors
+    /// Where it can be neither.
+    pub fn expr(&self, source: &str) -> Result<Expr, TemplateError> {
+        Expr::new(source, Arc::clone(&self.vars))
+    }
+}
+
+/// What a row is sent as.
+#[derive(Clone, Debug)]
+pub struct Rendered {
+    /// The messages, as a compact JSON array.
+    pub messages: Box<RawValue>,
+    /// The row's own parameters: those of an OpenAI Batch line's body.
+    pub params: Map<String, Json>,
+    /// The model that an OpenAI Batch line's body names.
+    pub model: Option<String>,
+}
+
+/// The compiled texts of a task.
+pub struct Prompt {
+    environment: Environment<'static>,
+    system: Option<Text>,
+    texts: Vec<Text>,
+    vars: Arc<Map<String, Json>>,
+    reads: Reads,
+    columns: Columns,
+}
+
+/// One message of the task.
+struct Text {
+    role: String,
+    /// Its name in errors, and in the environment.
+    name: String,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    role: &'a str,
+    content: &'a str,
+}
+
+impl fmt::Debug for Prompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prompt").field("columns", &self.columns).finish_non_exhaustive()
+    }
+}
+
+impl Prompt {
+    fn compile(&mut self, role: &str, name: String, source: &str) -> Result<Text, TemplateError> {
+        let told = |error: minijinja::Error| engine::template_error(&name, source, &error);
+        self.environment.add_template_owned(name.clone(), source.to_owned()).map_err(told)?;
+        let template = self.environment.get_template(&name).map_err(told)?;
+        let variables = template.undeclared_variables(false);
+        let render = |context| template.render(context).map(drop);
+        self.columns.extend(columns::probe(&variables, &self.vars, render).map_err(told)?);
+        self.reads.add(source, &variables);
+        Ok(Text { role: role.to_owned(), name })
+    }
+
+    /// The columns that the templates use, `row["X"]` included. Empty where the row holds its own messages.
+    #[must_use]
+    pub fn columns(&self) -> BTreeSet<String> {
+        self.columns.used.clone()
+    }
+
+    /// Those of [`Self::columns`] without which no row can be rendered: not the ones that the templates provide for with
+    /// `default` or `is defined`.
+    #[must_use]
+    pub fn required_columns(&self) -> BTreeSet<String> {
+        self.columns.required.clone()
+    }
+
+    /// Makes the messages of a row.
+    ///
+    /// A system text that is blank for the row is left out. Without a prompt in the task, the row's own shape counts:
+    /// `messages` before an OpenAI Batch line before `prompt`.
+    ///
+    /// # Errors
+    /// Where the row lacks a column that is needed, a user message is blank, or there is no prompt at all.
+    pub fn render(&self, row: &Row) -> Result<Rendered, RenderError> {
+        let context = RowContext::new(row, &self.reads, &self.vars);
+        let system = match &self.system {
+            Some(text) => Some(self.text(text, &context, row)?).filter(|text| !text.trim().is_empty()),
+            None => None,
+        };
+        if self.texts.is_empty() {
+            return shapes::render(row, system.as_deref());
+        }
+        let mut contents = Vec::with_capacity(self.texts.len());
+        for text in &self.texts {
+            let rendered = self.text(text, &context, row)?;
+            if text.role == "user" && rendered.trim().is_empty() {
+                return Err(RenderError::Empty { what: text.name.clone() });
+            }
+            contents.push(rendered);
+        }
+        let system = system.as_deref().map(|content| Message { role: "system", content });
+        let texts = self.texts.iter().zip(&contents);
+        let texts = texts.map(|(text, content)| Message { role: &text.role, content });
+        plain(&system.into_iter().chain(texts).collect::<Vec<_>>())
+    }
+
+    fn text(&self, text: &Text, context: &RowContext, row: &Row) -> Result<String, RenderError> {
+        let rendered = self.environment.get_template(&text.name).and_then(|template| template.render(context.value()));
+        rendered.map_err(|error| context.error(&text.name, &error, row))
+    }
+}
+
+/// Messages without parameters or a model of their own.
+fn plain<M: Serialize>(messages: &[M]) -> Result<Rendered, RenderError> {
+    Ok(Rendered { messages: raw(messages, "prompt")?, params: Map::new(), model: None })
+}
+
+/// The messages of a prompt without templates.
+pub(super) fn plain_prompt(system: Option<&str>, prompt: &str) -> Result<Rendered, RenderError> {
+    let system = system.map(|content| Message { role: "system", content });
+    let user = Message { role: "user", content: prompt };
+    plain(&system.into_iter().chain([user]).collect::<Vec<_>>())
+}
+
+pub(super) fn raw<M: Serialize>(messages: &[M], column: &str) -> Result<Box<RawValue>, RenderError> {
+    to_raw_value(messages)
+        .map_err(|error| RenderError::BadMessages { column: column.to_owned(), message: error.to_string() })
+}

@@ -1,0 +1,13 @@
+//! The texts of `[tasks.X]` as checked: files are read, line ends are LF.
+
+/// What a task says to its model. All empty: the row itself holds `messages`, or `prompt` (and `system`), or is an OpenAI
+/// Batch line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PromptSettings {
+    /// Template of the system message.
+    pub system: Option<String>,
+    /// Template of the user message.
+    pub prompt: Option<String>,
+    /// Role and template of each message, instead of `system` and `prompt`.
+    pub messages: Vec<(String, String)>,
+}
