@@ -7,5 +7,6 @@
 
 pub mod event;
 pub mod prompt;
+pub mod provider;
 pub mod source;
 pub mod types;

@@ -1,0 +1,85 @@
+//! Calls models.
+//!
+//! Owns the one call: the request's body, the HTTP exchange, and what its end means ([`crate::types::FailureKind`], the
+//! wait that was told, whether it may have been billed). Does not retry, wait, choose a model or know prices: each call is
+//! one request, and every reply comes back as received, but for our own secrets in it.
+
+mod chat;
+mod classify;
+mod error;
+mod http;
+mod reading;
+mod redact;
+mod rules;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod wait;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::types::{Failure, Usage};
+
+pub use chat::ChatProvider;
+pub use error::ProviderError;
+pub use http::HttpTransport;
+pub use settings::{ProviderSettings, Timeouts, TokenParam};
+
+/// Something that answers requests to models: one call, no retries.
+pub trait Provider: Send + Sync {
+    /// Sends the request and says what came of it. Dropping the future cuts the call.
+    fn call<'a>(&'a self, request: &'a ModelRequest) -> BoxFuture<'a, Result<Answer, CallError>>;
+}
+
+/// What is asked of a model.
+#[derive(Clone, Debug)]
+pub struct ModelRequest {
+    /// The model's name on the wire.
+    pub model: Arc<str>,
+    /// The messages, as a JSON array.
+    pub messages: Arc<RawValue>,
+    /// All other parameters, merged, in `OpenAI`'s names.
+    pub params: Arc<Map<String, Value>>,
+}
+
+/// A good answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The text; `None` where the model only calls tools.
+    pub content: Option<String>,
+    /// Why the model stopped, in the provider's words.
+    pub finish_reason: Option<String>,
+    /// The tokens, where the provider tells them.
+    pub usage: Option<Usage>,
+    /// The provider's id of the call.
+    pub request_id: Option<String>,
+    /// The model stopped at its output limit.
+    pub truncated: bool,
+    /// The reply as received.
+    pub body: Bytes,
+}
+
+/// A call without a good answer.
+#[derive(Clone, Debug)]
+pub struct CallError {
+    /// What sort of failure, and what was said.
+    pub failure: Failure,
+    /// How long the server asks to wait, with any status.
+    pub retry_after: Option<Duration>,
+    /// What the server says of trying again (`x-should-retry`).
+    pub retryable: Option<bool>,
+    /// The tokens, where a reply told them although it is no answer: they are billed.
+    pub usage: Option<Usage>,
+    /// The provider's id of the call.
+    pub request_id: Option<String>,
+    /// The request was sent, and what came back does not say whether it was billed.
+    pub possibly_billed: bool,
+    /// The reply as received, where there was one.
+    pub body: Option<Bytes>,
+}

@@ -1,0 +1,60 @@
+//! What replies mean, how requests look, and what HTTP does to both.
+
+mod chat;
+mod errors;
+mod http;
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use serde_json::value::RawValue;
+use serde_json::{Map, Value, json};
+
+use super::{Answer, CallError, ChatProvider, ModelRequest, Provider, TokenParam};
+use crate::types::{Transport, TransportError, WireReply, WireRequest};
+
+/// Answers each request with the same reply, and keeps what was sent.
+struct Canned {
+    reply: Result<WireReply, TransportError>,
+    sent: Mutex<Vec<WireRequest>>,
+}
+
+impl Canned {
+    fn new(reply: Result<WireReply, TransportError>) -> Arc<Self> {
+        Arc::new(Self { reply, sent: Mutex::new(Vec::new()) })
+    }
+
+    fn body(&self) -> String {
+        String::from_utf8(self.sent.lock().unwrap()[0].body.to_vec()).unwrap()
+    }
+}
+
+impl Transport for Canned {
+    fn send(&self, request: WireRequest) -> BoxFuture<'_, Result<WireReply, TransportError>> {
+        self.sent.lock().unwrap().push(request);
+        std::future::ready(self.reply.clone()).boxed()
+    }
+}
+
+fn reply(status: u16, headers: &[(&'static str, &str)], body: &str) -> WireReply {
+    let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+    WireReply { status, headers, body: Bytes::copy_from_slice(body.as_bytes()) }
+}
+
+fn request(params: Value) -> ModelRequest {
+    let params: Map<String, Value> = serde_json::from_value(params).unwrap();
+    let messages = RawValue::from_string(r#"[{"role":"user","content":"hi"}]"#.to_owned()).unwrap();
+    ModelRequest { model: "m".into(), messages: messages.into(), params: Arc::new(params) }
+}
+
+fn call(reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {
+    let provider = ChatProvider::new(Canned::new(reply), TokenParam::MaxTokens);
+    let request = request(json!({}));
+    provider.call(&request).now_or_never().unwrap().map_err(Box::new)
+}
+
+fn failed(status: u16, headers: &[(&'static str, &str)], body: &str) -> CallError {
+    *call(Ok(reply(status, headers, body))).unwrap_err()
+}
