@@ -9,5 +9,6 @@ pub mod event;
 pub mod limit;
 pub mod prompt;
 pub mod provider;
+pub mod retry;
 pub mod source;
 pub mod types;

@@ -1,0 +1,20 @@
+//! `[retry]` as checked.
+
+use std::time::Duration;
+
+/// How often and after which pauses an attempt is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetrySettings {
+    /// Attempts for each row and model, the first included; at least 1. 429s do not count.
+    pub max_attempts: u32,
+    /// The first pause at most; each further one may be twice as long.
+    pub backoff_base: Duration,
+    /// No pause is longer.
+    pub backoff_max: Duration,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { max_attempts: 5, backoff_base: Duration::from_millis(500), backoff_max: Duration::from_mins(1) }
+    }
+}
