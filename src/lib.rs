@@ -11,4 +11,5 @@ pub mod prompt;
 pub mod provider;
 pub mod retry;
 pub mod source;
+pub mod store;
 pub mod types;

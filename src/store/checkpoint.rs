@@ -1,0 +1,96 @@
+//! What stands between the store and sled.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::StoreError;
+
+/// Records with their numbers, in order.
+pub type Records<'a> = Box<dyn Iterator<Item = Result<(u64, Vec<u8>), StoreError>> + 'a>;
+
+/// A place for packed records and one piece of meta, over the log. It may lose what it was given, but must not give back
+/// a part of a commit: the log makes up for the first, nothing for the second.
+pub trait Checkpoint: Send {
+    /// The meta of the last commit; `None` where there was none yet.
+    ///
+    /// # Errors
+    /// Any: the checkpoint is then reset, and built again from the log.
+    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// All records from this number on.
+    ///
+    /// # Errors
+    /// As items; the checkpoint cannot be read then.
+    fn records(&self, from: u64) -> Records<'_>;
+
+    /// Takes in a record (none where nothing but the meta has changed) and the meta, both or neither.
+    ///
+    /// # Errors
+    /// Where neither was taken in.
+    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError>;
+
+    /// Makes all commits last through a power loss.
+    ///
+    /// # Errors
+    /// I/O.
+    fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// Puts everything aside and begins anew. Returns where the old things are, as words for the user.
+    ///
+    /// # Errors
+    /// I/O.
+    fn reset(&mut self, at_ms: u64) -> Result<String, StoreError>;
+}
+
+#[derive(Default)]
+struct Memory {
+    meta: Option<Vec<u8>>,
+    records: BTreeMap<u64, Vec<u8>>,
+}
+
+/// A checkpoint in memory, for tests. Its clones share what they hold, as if they opened the same folder.
+#[derive(Clone, Default)]
+pub struct MemoryCheckpoint {
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl MemoryCheckpoint {
+    /// An empty checkpoint.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Checkpoint for MemoryCheckpoint {
+    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.memory().meta.clone())
+    }
+
+    fn records(&self, from: u64) -> Records<'_> {
+        let records: Vec<_> = self.memory().records.range(from..).map(|(at, record)| (*at, record.clone())).collect();
+        Box::new(records.into_iter().map(Ok))
+    }
+
+    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+        let mut memory = self.memory();
+        memory.meta = Some(meta.to_vec());
+        if let Some((at, record)) = record {
+            memory.records.insert(at, record.to_vec());
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn reset(&mut self, _at_ms: u64) -> Result<String, StoreError> {
+        *self.memory() = Memory::default();
+        Ok("forgotten".to_owned())
+    }
+}

@@ -1,0 +1,325 @@
+//! The store: the single writer of a state directory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::error::io_error;
+use super::lock::now_ms;
+use super::log::Log;
+use super::meta::{Meta, read_tail};
+use super::order::Order;
+use super::{Checkpoint, End, Ended, Flight, OrderReader, OrderState, StateDir, StoreError, packed, totals};
+use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
+
+/// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
+const RECORD: usize = 2048;
+/// How many settled calls are remembered before those that left the flight file are forgotten; far above any number of
+/// slots.
+const SETTLED: usize = 1 << 16;
+
+/// What was found when the store was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Words for the user: what was torn, damaged or rebuilt.
+    pub notes: Vec<String>,
+    /// Calls that were out when the last process died: they are on record now, at their worst case.
+    pub possibly_billed: Vec<AttemptLine>,
+    /// The number of the next call.
+    pub next_call: CallNumber,
+    /// Attempts on record of rows that have no outcome yet.
+    pub spent: HashMap<Key, Vec<TrailEntry>>,
+}
+
+/// How things stood before this process wrote anything.
+pub(super) struct AtOpen {
+    /// The checkpoint's cursor, in bytes of the log.
+    pub(super) cursor: u64,
+    /// The records up to there.
+    pub(super) records: u64,
+    /// Lines were found that cannot be read, so that places in the order may point to them.
+    pub(super) broken: bool,
+}
+
+/// The state of a job, open for writing. The caller holds the directory's lock.
+///
+/// Dropping it loses what was appended and not written, and nothing else.
+pub struct Store {
+    pub(super) dir: StateDir,
+    pub(super) log: Log,
+    pub(super) checkpoint: Box<dyn Checkpoint>,
+    pub(super) flight: Arc<Flight>,
+    pub(super) order: Option<Order>,
+    /// The sums up to the last line appended; but cursor, tail and records are those of the last commit.
+    pub(super) meta: Meta,
+    /// Outcomes behind the last commit.
+    pub(super) gathered: Vec<Ended>,
+    /// Calls on record that may still stand in the flight file.
+    pub(super) settled: HashSet<CallNumber>,
+    pub(super) at_open: AtOpen,
+    /// Commits may not have reached the disk.
+    pub(super) unsynced: bool,
+}
+
+impl Store {
+    /// Appends a line to the write buffer, counts it, and returns where it will stand in the log, in bytes. Raw line
+    /// breaks in a reply are made blanks.
+    ///
+    /// # Errors
+    /// A line that is no JSON was not appended. After an I/O error of the order the line stands, but the run must end.
+    pub fn append(&mut self, line: &LogLine) -> Result<u64, StoreError> {
+        let offset = self.log.append(line)?;
+        self.count(line, offset)?;
+        Ok(offset)
+    }
+
+    /// Writes all that was appended, in one go. After an error there are only whole lines in the log; the others stay in
+    /// the buffer, so that this may be called again.
+    ///
+    /// # Errors
+    /// I/O, such as a full disk.
+    pub fn write(&mut self) -> Result<(), StoreError> {
+        self.log.write()
+    }
+
+    /// Makes what was written last through a power loss. Does nothing where nothing is new.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.log.sync()
+    }
+
+    /// Moves the checkpoint on, when enough outcomes have gathered or when `force` is set: then it also lasts through a
+    /// power loss. Writes and syncs first.
+    ///
+    /// # Errors
+    /// I/O, or the checkpoint's own. The log is whole in any case.
+    pub fn checkpoint(&mut self, force: bool) -> Result<(), StoreError> {
+        if !force && self.gathered.len() < RECORD {
+            return Ok(());
+        }
+        self.write()?;
+        let cursor = self.log.len();
+        if cursor != self.meta.cursor {
+            self.log.sync()?;
+            if let Some(order) = &mut self.order {
+                order.sync(cursor)?;
+            }
+            self.commit(cursor)?;
+        }
+        if force && self.unsynced {
+            self.checkpoint.sync()?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Replaces `totals.json`: the ledger, and the members of `extra`, an object.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn save_totals(&self, extra: &Value) -> Result<(), StoreError> {
+        totals::save(&self.dir, now_ms(), self.log.len(), &self.meta.ledger, extra)
+    }
+
+    /// The sums of all that was appended.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.meta.ledger
+    }
+
+    /// The flight file.
+    #[must_use]
+    pub fn flight(&self) -> Arc<Flight> {
+        Arc::clone(&self.flight)
+    }
+
+    /// The log's length with all that was appended, in bytes.
+    #[must_use]
+    pub fn log_len(&self) -> u64 {
+        self.log.len()
+    }
+
+    /// All outcomes in the order of the log, for the key index.
+    pub fn outcomes(&self) -> impl Iterator<Item = Result<Ended, StoreError>> + '_ {
+        self.outcomes_from(0)
+    }
+
+    /// Opens the order for this identity (of the input and the job). Where it is the order on disk, it is brought up to
+    /// date with the log; otherwise a new one begins, and the old one is gone.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn order_for(&mut self, identity: [u8; 16]) -> Result<OrderState, StoreError> {
+        self.flush_order()?;
+        self.order = None;
+        // The order's base must not be a place that a power loss can take away and other lines then fill.
+        self.sync()?;
+        let len = self.log.len();
+        let found =
+            if self.at_open.broken { None } else { Order::resume(&self.dir, identity, self.at_open.cursor, len)? };
+        if let Some(mut order) = found
+            && self.bring_up_to_date(&mut order)?
+        {
+            self.order = Some(order);
+            return Ok(OrderState::Matched);
+        }
+        let any = self.meta.outcomes > 0 || !self.gathered.is_empty();
+        let state = if any { OrderState::Unmatched } else { OrderState::Matched };
+        self.order = Some(Order::begin(&self.dir, identity, state, len, self.meta.cursor)?);
+        Ok(state)
+    }
+
+    /// Puts in where a row that was found by its key ended. Does nothing where no order is open.
+    ///
+    /// # Errors
+    /// I/O: the order is not taken for whole then.
+    pub fn set_order(&mut self, row: u64, end: End) -> Result<(), StoreError> {
+        self.order.as_mut().map_or(Ok(()), |order| order.put(row, end))
+    }
+
+    /// Says that all rows of the input have been looked up by key.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn mark_matched(&mut self) -> Result<(), StoreError> {
+        self.order.as_mut().map_or(Ok(()), Order::mark_matched)
+    }
+
+    /// Lets readers of the order see all entries. Writes the log first: an entry on disk without its line costs the next
+    /// start a pass over the whole input.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn flush_order(&mut self) -> Result<(), StoreError> {
+        self.write()?;
+        self.order.as_mut().map_or(Ok(()), Order::flush)
+    }
+
+    /// A reader of the order as it is now, flushed. [`Store::order_for`] comes first.
+    ///
+    /// # Errors
+    /// I/O, also where there is no order.
+    pub fn order(&mut self) -> Result<OrderReader, StoreError> {
+        self.flush_order()?;
+        OrderReader::open(&self.dir)
+    }
+
+    /// Writes everything, moves the checkpoint to the end of the log and closes it.
+    ///
+    /// # Errors
+    /// I/O, or the checkpoint's own.
+    pub fn close(mut self) -> Result<(), StoreError> {
+        self.checkpoint(true)
+    }
+
+    /// Counts a line that stands at this place.
+    pub(super) fn count(&mut self, line: &LogLine, offset: u64) -> Result<(), StoreError> {
+        self.meta.ledger.count(line);
+        match line {
+            LogLine::Run(_) | LogLine::RunEnd(_) => Ok(()),
+            LogLine::Attempt(attempt) => {
+                self.saw_call(attempt.call);
+                self.meta.spent.count_attempt(attempt);
+                Ok(())
+            }
+            LogLine::Outcome(outcome) => {
+                self.saw_call(outcome.call);
+                self.meta.spent.count_outcome(outcome);
+                let ended = ended(outcome, offset);
+                self.gathered.push(ended);
+                self.set_order(ended.row, ended.end)
+            }
+        }
+    }
+
+    /// Gives the checkpoint what has gathered, in one commit. All lines before the cursor are written and synced.
+    pub(super) fn commit(&mut self, cursor: u64) -> Result<(), StoreError> {
+        // A slot that is free now is free on disk before the cursor passes its call's line; the others are remembered.
+        // So a call is never taken for possibly billed because its line is no longer looked at.
+        self.forget_settled();
+        self.flight.sync()?;
+        let record = (!self.gathered.is_empty()).then(|| packed::encode(&self.gathered));
+        let meta = Meta {
+            cursor,
+            tail: read_tail(self.log.path(), cursor).map_err(io_error("read", self.log.path()))?,
+            records: self.meta.records + u64::from(record.is_some()),
+            outcomes: self.meta.outcomes + self.gathered.len() as u64,
+            settled: self.settled.iter().copied().collect(),
+            ..self.meta.clone()
+        };
+        let numbered = record.as_deref().map(|record| (self.meta.records, record));
+        self.checkpoint.commit(numbered, &serde_json::to_vec(&meta)?)?;
+        self.meta = meta;
+        self.gathered.clear();
+        self.unsynced = true;
+        Ok(())
+    }
+
+    /// Whether a record's worth of outcomes has gathered.
+    pub(super) fn is_record_full(&self) -> bool {
+        self.gathered.len() >= RECORD
+    }
+
+    /// Entries behind the checkpoint's cursor may be of lines that are gone: they go, and come again from the lines.
+    /// `false` where one does not come: a line was lost that may have replaced another, which only its key can find.
+    fn bring_up_to_date(&self, order: &mut Order) -> Result<bool, StoreError> {
+        // Before its base an order has places that were found by key: there the log's row numbers mean other rows.
+        let from = order.base().max(self.at_open.cursor);
+        let forgot = order.forget_from(from)?;
+        for outcome in self.outcomes_from(self.at_open.records) {
+            let outcome = outcome?;
+            if outcome.end.offset >= from {
+                order.put(outcome.row, outcome.end)?;
+            }
+        }
+        if forgot && order.has_forgotten()? {
+            return Ok(false);
+        }
+        // Opening may have moved the cursor, and the next process compares with it.
+        order.sync(self.meta.cursor)?;
+        Ok(true)
+    }
+
+    fn outcomes_from(&self, record: u64) -> impl Iterator<Item = Result<Ended, StoreError>> + '_ {
+        let committed = self.checkpoint.records(record).flat_map(|record| {
+            let (ends, error) = match record.and_then(|(_, record)| self.unpack(&record)) {
+                Ok(ends) => (ends, None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            ends.into_iter().map(Ok).chain(error)
+        });
+        committed.chain(self.gathered.iter().copied().map(Ok))
+    }
+
+    fn unpack(&self, record: &[u8]) -> Result<Vec<Ended>, StoreError> {
+        let damaged =
+            || StoreError::Checkpoint { path: self.dir.file("sled"), reason: "a record is damaged".to_owned() };
+        packed::decode(record).ok_or_else(damaged)
+    }
+
+    fn saw_call(&mut self, call: CallNumber) {
+        if call != 0 {
+            self.settled.insert(call);
+            self.meta.next_call = self.meta.next_call.max(call + 1);
+            // In an outage there are many attempts and no outcomes, so no commits.
+            if self.settled.len() >= SETTLED {
+                self.forget_settled();
+            }
+        }
+    }
+
+    /// Keeps of the settled calls only those that still stand in the flight file.
+    fn forget_settled(&mut self) {
+        let standing = self.flight.standing();
+        self.settled.retain(|call| standing.contains(call));
+    }
+}
+
+pub(super) fn ended(line: &OutcomeLine, offset: u64) -> Ended {
+    let failure = line.failure.as_ref().map(|failure| failure.kind);
+    let end = End { offset, failure, truncated: line.truncated };
+    Ended { key: line.key, row: line.row, end, replaces: line.replaces }
+}

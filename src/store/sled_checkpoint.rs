@@ -1,0 +1,215 @@
+//! The checkpoint in sled 0.34, which may panic on damaged files: every call into it is guarded.
+
+use std::cell::Cell;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::time::Duration;
+
+use super::dir::{free_name, stamp};
+use super::error::io_error;
+use super::{Checkpoint, Records, StateDir, StoreError};
+
+const META: &[u8] = b"m/meta";
+const RECORD: u8 = b'p';
+const CACHE: u64 = 16 << 20;
+const OPEN_TRIES: u32 = 200;
+const OPEN_PAUSE: Duration = Duration::from_millis(5);
+/// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
+const NO_HANDLES: [i32; 2] = [24, 23];
+
+/// A checkpoint in a folder `sled/` of the state directory.
+pub struct SledCheckpoint {
+    path: PathBuf,
+    /// `None` only while it is being moved aside.
+    db: Option<sled::Db>,
+}
+
+impl SledCheckpoint {
+    /// Opens the checkpoint. One that cannot be opened is moved aside, and a word about it returned with a fresh one.
+    ///
+    /// # Errors
+    /// I/O that is no damage: a full disk, missing rights, another process that has it open.
+    pub fn open(dir: &StateDir, at_ms: u64) -> Result<(Self, Option<String>), StoreError> {
+        let path = dir.file("sled");
+        match open_db(&path) {
+            Ok(db) => Ok((Self { path, db: Some(db) }, None)),
+            Err(Trouble::Surroundings(reason) | Trouble::InUse(reason)) => Err(StoreError::Checkpoint { path, reason }),
+            Err(Trouble::Damage(_)) => {
+                let mut fresh = Self { path, db: None };
+                let note = fresh.reset(at_ms)?;
+                Ok((fresh, Some(note)))
+            }
+        }
+    }
+
+    fn guarded<T>(&self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        let fail = |reason: String| StoreError::Checkpoint { path: self.path.clone(), reason };
+        let Some(db) = &self.db else { return Err(fail("it is closed".to_owned())) };
+        guard(|| work(db)).map_err(|trouble| fail(trouble.into_reason()))
+    }
+}
+
+impl Checkpoint for SledCheckpoint {
+    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.guarded(|db| Ok(db.get(META)?.map(|meta| meta.to_vec())))
+    }
+
+    fn records(&self, from: u64) -> Records<'_> {
+        let end = [RECORD + 1];
+        let mut range = self.db.as_ref().map(|db| db.range(&record_key(from)[..]..&end[..]));
+        Box::new(std::iter::from_fn(move || {
+            let next = self.guarded(|_| range.as_mut().and_then(Iterator::next).transpose()).transpose()?;
+            Some(next.map(|(key, record)| (record_number(&key), record.to_vec())))
+        }))
+    }
+
+    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+        let mut batch = sled::Batch::default();
+        batch.insert(META, meta);
+        if let Some((at, record)) = record {
+            batch.insert(&record_key(at), record);
+        }
+        self.guarded(|db| {
+            db.apply_batch(batch)?;
+            db.flush().map(drop)
+        })
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.guarded(|db| db.flush().map(drop))?;
+        // sled's own flush ends in sync_file_range, which does not last through a power loss.
+        let file = self.path.join("db");
+        File::open(&file).and_then(|file| file.sync_data()).map_err(io_error("sync", &file))
+    }
+
+    fn reset(&mut self, at_ms: u64) -> Result<String, StoreError> {
+        let db = self.db.take();
+        // Closing flushes, and what is damaged may panic over that.
+        let _ = guard(|| {
+            drop(db);
+            Ok(())
+        });
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        let aside = free_name(parent, &format!("sled.damaged-{}", stamp(at_ms)));
+        fs::rename(&self.path, &aside).map_err(io_error("move aside", &self.path))?;
+        let open = open_db(&self.path);
+        let fail = |trouble: Trouble| StoreError::Checkpoint { path: self.path.clone(), reason: trouble.into_reason() };
+        self.db = Some(open.map_err(fail)?);
+        Ok(format!("moved to {}", aside.display()))
+    }
+}
+
+impl Drop for SledCheckpoint {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // Closing flushes: on a full or bad disk that may panic, and there is nobody to tell.
+        let _ = guard(|| {
+            drop(db);
+            Ok(())
+        });
+    }
+}
+
+/// Why sled does not do what it was asked for.
+enum Trouble {
+    /// Its files are damaged: a fresh start helps.
+    Damage(String),
+    /// The disk is full, or the like: a fresh start does not help.
+    Surroundings(String),
+    /// Someone has it open.
+    InUse(String),
+}
+
+impl Trouble {
+    fn into_reason(self) -> String {
+        match self {
+            Self::Damage(reason) | Self::Surroundings(reason) | Self::InUse(reason) => reason,
+        }
+    }
+}
+
+impl From<sled::Error> for Trouble {
+    fn from(error: sled::Error) -> Self {
+        let reason = error.to_string();
+        let sled::Error::Io(io) = error else { return Self::Damage(reason) };
+        let no_room = matches!(
+            io.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::OutOfMemory
+        );
+        let no_handles = io.raw_os_error().is_some_and(|code| NO_HANDLES.contains(&code));
+        // sled gives this one no kind of its own.
+        if reason.contains("could not acquire lock") {
+            return Self::InUse(reason);
+        }
+        if no_room || no_handles {
+            return Self::Surroundings(reason);
+        }
+        Self::Damage(reason)
+    }
+}
+
+/// A database that was just closed stays locked until sled's own threads have let go of it: a moment, in which a second
+/// opening in the same process must wait. No other process has it, as the caller holds the state's lock.
+fn open_db(path: &Path) -> Result<sled::Db, Trouble> {
+    let open = || guard(|| sled::Config::new().path(path).cache_capacity(CACHE).flush_every_ms(None).open());
+    let mut result = open();
+    for _ in 0..OPEN_TRIES {
+        if !matches!(result, Err(Trouble::InUse(_))) {
+            break;
+        }
+        std::thread::park_timeout(OPEN_PAUSE);
+        result = open();
+    }
+    result
+}
+
+fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Trouble> {
+    let result = quietly(|| catch_unwind(AssertUnwindSafe(work)));
+    match result {
+        Ok(result) => result.map_err(Trouble::from),
+        Err(panic) => Err(Trouble::Damage(words_of(&*panic))),
+    }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_else(|| "it panicked".into())
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs this without the panic hook's message: a panic in here is an answer, and the user is told of it in our words.
+fn quietly<T>(work: impl FnOnce() -> T) -> T {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                before(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = work();
+    QUIET.set(false);
+    result
+}
+
+fn record_key(number: u64) -> [u8; 9] {
+    let mut key = [RECORD; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn record_number(key: &[u8]) -> u64 {
+    key.last_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
+}

@@ -1,0 +1,206 @@
+//! The state as others than its writer see it: no lock, no checkpoint, nothing made or changed, also while a run is on.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::error::io_error;
+use super::log::{HEADER, LOG, check_header};
+use super::scan::Scan;
+use super::{End, Ended, LogReader, OrderReader, StateDir, StoreError, read_totals};
+use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage};
+
+/// A job's state, to look at.
+pub struct StateReader {
+    dir: StateDir,
+    log: PathBuf,
+    ledger: Ledger,
+}
+
+impl StateReader {
+    /// The state of this job file at `path`; `None` where nothing was ever sent.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherJob`], [`StoreError::Version`] and [`StoreError::NotALog`] where it is not this job's or not ours
+    /// to read; I/O.
+    pub fn open(path: &Path, job_file: &Path) -> Result<Option<Self>, StoreError> {
+        let Some(dir) = StateDir::open_existing(path)? else { return Ok(None) };
+        let job_file = job_file.canonicalize().unwrap_or_else(|_| job_file.to_owned());
+        dir.is_claimed_by(&job_file)?;
+        let log = dir.file(LOG);
+        let file = match File::open(&log) {
+            Ok(file) => file,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io_error("open", &log)(error)),
+        };
+        let len = file.metadata().map_err(io_error("look at", &log))?.len();
+        if !check_header(&file, len, &log)? {
+            return Ok(None);
+        }
+        let ledger = read_totals(&dir)?.map(|totals| totals.ledger).unwrap_or_default();
+        Ok(Some(Self { dir, log, ledger }))
+    }
+
+    /// The sums as they were last saved: at most a second old while a run is on.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// A reader of single outcomes.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn log(&self) -> Result<LogReader, StoreError> {
+        LogReader::open(&self.dir)
+    }
+
+    /// All outcomes of the log.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn outcomes(&self) -> Result<Logged, StoreError> {
+        Ok(Logged { scan: Scan::open(&self.log, HEADER.len() as u64)?, open_run: None })
+    }
+
+    /// The outcomes in about the last `bytes` of the log.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn last_outcomes(&self, bytes: u64) -> Result<Logged, StoreError> {
+        let len = self.log.metadata().map_err(io_error("look at", &self.log))?.len();
+        let from = len.saturating_sub(bytes).max(HEADER.len() as u64);
+        // One byte early: where a line begins just there, it is not lost with what stands before it.
+        let mut scan = Scan::open(&self.log, from - 1)?;
+        scan.next_raw()?;
+        Ok(Logged { scan, open_run: None })
+    }
+
+    /// The order of outcomes by record number, where one was made for this identity (of the input and the job), and where
+    /// the run that goes on began in the log, if there is one.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn order_for(&self, identity: [u8; 16]) -> Result<Option<(OrderReader, Option<u64>)>, StoreError> {
+        let Some((mut order, late_from)) = OrderReader::open_matched(&self.dir, identity)? else { return Ok(None) };
+        let open_run = self.ledger.open_run().map(|run| run.offset);
+        let mut late = Logged { scan: Scan::open(&self.log, late_from)?, open_run };
+        for outcome in &mut late {
+            let ended = outcome?.ended;
+            order.put_late(ended.row, ended.end);
+        }
+        Ok(Some((order, late.open_run)))
+    }
+}
+
+/// What a reader wants to know of an outcome: all but the reply.
+#[derive(Clone, Debug)]
+pub struct LoggedOutcome {
+    /// Its key, and where and how it ended.
+    pub ended: Ended,
+    /// Of the row's own id.
+    pub id_hash: Option<RowHash>,
+    /// Of the row's bytes.
+    pub row_hash: Option<RowHash>,
+    /// Whether a call was made for it.
+    pub called: bool,
+    /// The table of the job file that the row used.
+    pub task: String,
+    /// The provider asked last.
+    pub provider: String,
+    /// The wire name of the model asked last.
+    pub model: String,
+    /// The tokens of the last call.
+    pub usage: Option<Usage>,
+    /// Of the last call, in milliseconds.
+    pub latency_ms: u64,
+}
+
+/// Outcomes in the order of the log, up to its last whole line. Lines that cannot be read are passed over, as in a run.
+pub struct Logged {
+    scan: Scan,
+    open_run: Option<u64>,
+}
+
+impl Logged {
+    /// Where the run that goes on began, as far as the log was read.
+    #[must_use]
+    pub fn open_run(&self) -> Option<u64> {
+        self.open_run
+    }
+
+    fn read_next(&mut self) -> Result<Option<LoggedOutcome>, StoreError> {
+        loop {
+            let offset = self.scan.position();
+            let Some(bytes) = self.scan.next_raw()? else { return Ok(None) };
+            let Ok(line) = serde_json::from_slice::<Line>(bytes) else { continue };
+            if let Some(run) = line.run {
+                self.open_run = Some(run.offset);
+            }
+            if line.run_end.is_some() {
+                self.open_run = None;
+            }
+            if let Some(outcome) = line.outcome {
+                return Ok(Some(outcome.at(offset)));
+            }
+        }
+    }
+}
+
+impl Iterator for Logged {
+    type Item = Result<LoggedOutcome, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.read_next().transpose()
+    }
+}
+
+/// A line, read only as far as is needed: the replies are most of the log.
+#[derive(Deserialize)]
+struct Line {
+    run: Option<RunLine>,
+    run_end: Option<RunEndLine>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    call: CallNumber,
+    key: Key,
+    row: u64,
+    id_hash: Option<RowHash>,
+    row_hash: Option<RowHash>,
+    task: String,
+    failure: Option<Kind>,
+    provider: String,
+    model: String,
+    usage: Option<Usage>,
+    latency_ms: u64,
+    replaces: Option<u64>,
+    #[serde(default)]
+    truncated: bool,
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: FailureKind,
+}
+
+impl Outcome {
+    fn at(self, offset: u64) -> LoggedOutcome {
+        let failure = self.failure.map(|failure| failure.kind);
+        let end = End { offset, failure, truncated: self.truncated };
+        LoggedOutcome {
+            ended: Ended { key: self.key, row: self.row, end, replaces: self.replaces },
+            id_hash: self.id_hash,
+            row_hash: self.row_hash,
+            called: self.call != 0,
+            task: self.task,
+            provider: self.provider,
+            model: self.model,
+            usage: self.usage,
+            latency_ms: self.latency_ms,
+        }
+    }
+}

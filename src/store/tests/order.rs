@@ -1,0 +1,173 @@
+//! The order over changes of the input and over kills.
+
+use super::*;
+
+const TODAY: [u8; 16] = [1; 16];
+const CHANGED: [u8; 16] = [2; 16];
+
+fn offsets(store: &mut Store, rows: std::ops::RangeInclusive<u64>) -> Vec<Option<u64>> {
+    let mut reader = store.order().unwrap();
+    rows.map(|row| reader.get(row).unwrap().map(|end| end.offset)).collect()
+}
+
+#[test]
+fn the_order_of_an_unchanged_input_is_found_again() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Matched);
+    write_rows(&mut store, 1..=3);
+    let places = offsets(&mut store, 1..=4);
+    assert!(places[..3].iter().all(Option::is_some) && places[3].is_none());
+    store.close().unwrap();
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Matched);
+    assert_eq!(offsets(&mut store, 1..=4), places);
+}
+
+#[test]
+fn a_changed_input_is_unmatched_until_a_whole_pass_has_matched_it() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=3);
+    let ends: Vec<End> = store.outcomes().map(|ended| ended.unwrap().end).collect();
+    store.close().unwrap();
+    for whole_pass in [false, true] {
+        let (mut store, _) = scene.open();
+        assert_eq!(store.order_for(CHANGED).unwrap(), OrderState::Unmatched);
+        assert_eq!(offsets(&mut store, 1..=4), [None; 4]);
+        for (row, end) in (2..).zip(&ends) {
+            store.set_order(row, *end).unwrap();
+        }
+        if whole_pass {
+            store.mark_matched().unwrap();
+        }
+    }
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_for(CHANGED).unwrap(), OrderState::Matched);
+    let moved: Vec<Option<u64>> = std::iter::once(None).chain(ends.iter().map(|end| Some(end.offset))).collect();
+    assert_eq!(offsets(&mut store, 1..=4), moved, "a row keeps the place found by key, not the one of its old number");
+}
+
+#[test]
+fn a_moved_row_keeps_its_place_when_the_checkpoint_is_rebuilt() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=1);
+    let end = store.outcomes().next().unwrap().unwrap().end;
+    store.order_for(CHANGED).unwrap();
+    store.set_order(2, end).unwrap();
+    store.mark_matched().unwrap();
+    write_rows(&mut store, 1..=1);
+    let places = offsets(&mut store, 1..=2);
+    drop(store);
+    std::fs::remove_dir_all(scene.dir.path().join("sled")).unwrap();
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_for(CHANGED).unwrap(), OrderState::Matched);
+    assert_eq!(offsets(&mut store, 1..=2), places);
+}
+
+#[test]
+fn outcomes_that_came_without_an_order_make_it_unmatched() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=1);
+    store.close().unwrap();
+    let (mut store, _) = scene.open();
+    write_rows(&mut store, 2..=2);
+    store.close().unwrap();
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Unmatched);
+}
+
+#[test]
+fn a_damaged_or_torn_order_is_made_again() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=3);
+    store.close().unwrap();
+    let path = scene.dir.path().join("order");
+    let whole = std::fs::read(&path).unwrap();
+    let flipped = |at: usize| {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    for bytes in [whole[..20].to_vec(), flipped(0), flipped(24), flipped(35), flipped(50), Vec::new()] {
+        std::fs::write(&path, bytes).unwrap();
+        let (mut store, _) = scene.open();
+        assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Unmatched);
+    }
+}
+
+#[test]
+fn rows_far_apart_are_all_kept() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    let end = |row: u64| End { offset: row + 100, failure: None, truncated: false };
+    let rows: Vec<u64> = (0..400).map(|at| 1 + (at * 7919) % 200_003).collect();
+    for row in &rows {
+        store.set_order(*row, end(*row)).unwrap();
+    }
+    let mut reader = store.order().unwrap();
+    for row in rows {
+        assert_eq!(reader.get(row).unwrap(), Some(end(row)));
+    }
+    assert_eq!(reader.get(1_000_000).unwrap(), None);
+}
+
+#[test]
+fn an_order_with_entries_that_were_lost_or_changed_is_made_again() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=40);
+    store.close().unwrap();
+    let path = scene.dir.path().join("order");
+    let whole = std::fs::read(&path).unwrap();
+    let first = whole.len() - 40 * 8;
+    let changed = |at: usize, to: &dyn Fn(u8) -> u8| {
+        let mut bytes = whole.clone();
+        bytes[at] = to(bytes[at]);
+        bytes
+    };
+    let mut swapped = whole.clone();
+    swapped[first..first + 16].rotate_left(8);
+    let damaged = [
+        whole[..first].to_vec(),
+        whole[..first + 20 * 8].to_vec(),
+        changed(first + 3 * 8, &|_| 0),
+        changed(first + 5 * 8 + 1, &|byte| byte ^ 4),
+        swapped,
+    ];
+    for (which, bytes) in damaged.into_iter().enumerate() {
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(scene.open().0.order_for(TODAY).unwrap(), OrderState::Matched);
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(scene.open().0.order_for(TODAY).unwrap(), OrderState::Unmatched, "damage {which}");
+    }
+}
+
+#[test]
+fn an_order_is_found_again_after_a_kill_at_any_outcome() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    drop(store);
+    for row in 1..=20 {
+        let (mut store, _) = scene.open();
+        assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Matched, "before row {row}");
+        write_rows(&mut store, row..=row);
+        if row % 3 == 0 {
+            store.checkpoint(true).unwrap();
+        }
+        if row % 2 == 0 {
+            store.flush_order().unwrap();
+        }
+        drop(store);
+    }
+}
