@@ -1,0 +1,25 @@
+//! Writes results: the results file and the errors file, as a whole or line by line.
+//!
+//! Owns how a row that has ended looks in JSONL and CSV, and that a file is replaced whole or not at all. Does not own the
+//! order of the rows, nor which rows are written: the caller passes them in input order, one at a time, so that memory
+//! stays flat.
+
+mod error;
+mod export;
+mod line;
+mod replace;
+mod row;
+mod settings;
+mod table;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::SinkError;
+pub(crate) use export::stream_error;
+pub use export::{ExportFormat, ExportTarget, Exporter};
+pub use line::result_line;
+pub use replace::partial_path;
+pub use row::{FinishedRow, InputView};
+pub use settings::{OutputFormat, OutputSettings};
+pub use writer::{Writer, Written, WrittenFile, check};

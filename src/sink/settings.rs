@@ -1,0 +1,29 @@
+//! `[output]` as checked.
+
+use std::path::PathBuf;
+
+/// Where results go, and with what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputSettings {
+    /// The results file.
+    pub path: PathBuf,
+    /// How results stand in it, by its extension.
+    pub format: OutputFormat,
+    /// The errors file.
+    pub errors: PathBuf,
+    /// Input columns to copy; `None`: all.
+    pub include: Option<Vec<String>>,
+    /// Before our own CSV columns.
+    pub prefix: String,
+    /// Whether the provider's reply is added as received (`response`).
+    pub response: bool,
+}
+
+/// How results stand in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// A JSON object a line, succeeded rows only.
+    Jsonl,
+    /// A line for every input row.
+    Csv,
+}

@@ -1,0 +1,110 @@
+//! CSV: one line for every row that ended, failed ones too.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use serde_json::Value;
+
+use super::{FinishedRow, InputView, OutputFormat, OutputSettings, SinkError};
+
+/// Our columns, after the copied ones, each with the prefix before it.
+const OURS: [&str; 5] = ["content", "model", "status", "cost_usd", "error"];
+
+/// Checks that the columns to copy exist and that their names differ from our own. `columns`: the input's; empty where they
+/// are not known, then `include` is taken as it is.
+///
+/// # Errors
+/// [`SinkError::UnknownColumn`] and, for CSV, [`SinkError::Clash`].
+pub(super) fn check_columns(settings: &OutputSettings, columns: &[String]) -> Result<(), SinkError> {
+    let include = settings.include.as_deref().unwrap_or_default();
+    if !columns.is_empty()
+        && let Some(column) = include.iter().find(|column| !columns.contains(column))
+    {
+        return Err(SinkError::UnknownColumn { column: column.clone(), known: nearest(column, columns) });
+    }
+    match settings.format {
+        OutputFormat::Jsonl => Ok(()),
+        OutputFormat::Csv => check_clash(settings, columns),
+    }
+}
+
+fn check_clash(settings: &OutputSettings, columns: &[String]) -> Result<(), SinkError> {
+    let copied = copied(settings, columns);
+    let clash = OURS.iter().map(|name| ours(settings, name)).find(|name| copied.contains(name));
+    clash.map_or(Ok(()), |column| Err(SinkError::Clash { column }))
+}
+
+/// The columns that are copied.
+pub(super) fn copied<'a>(settings: &'a OutputSettings, columns: &'a [String]) -> &'a [String] {
+    settings.include.as_deref().unwrap_or(columns)
+}
+
+/// The header line.
+pub(super) fn write_header<W: Write>(
+    table: &mut csv::Writer<W>,
+    settings: &OutputSettings,
+    copied: &[String],
+) -> csv::Result<()> {
+    let ours = OURS.iter().map(|name| ours(settings, name));
+    table.write_record(copied.iter().cloned().chain(ours))
+}
+
+/// The five fields of ours.
+pub(super) struct OurFields(pub(super) [String; 5]);
+
+impl OurFields {
+    /// What a row has in our columns. An answer of tool calls alone stands as JSON text under `content`.
+    ///
+    /// # Errors
+    /// Where the row succeeded and its reply is missing or cannot be read.
+    pub(super) fn of(row: &FinishedRow<'_>) -> Result<Self, SinkError> {
+        let outcome = row.outcome;
+        let cost = outcome.row_cost.map_or_else(String::new, |cost| cost.to_string());
+        let (content, status, error) = match &outcome.failure {
+            None => (content(row)?, "succeeded", String::new()),
+            Some(failure) => (String::new(), "failed", format!("{}: {}", failure.kind, failure.message)),
+        };
+        Ok(Self([content, outcome.model.clone(), status.to_owned(), cost, error]))
+    }
+}
+
+/// Writes one line.
+pub(super) fn write_row<W: Write>(
+    table: &mut csv::Writer<W>,
+    copied: &[String],
+    input: InputView<'_>,
+    ours: &OurFields,
+) -> csv::Result<()> {
+    for column in copied {
+        let field = match input {
+            InputView::Row(row) => row.get(column).map_or(Cow::Borrowed(""), text),
+            InputView::Raw(_) => Cow::Borrowed(""),
+        };
+        table.write_field(field.as_bytes())?;
+    }
+    table.write_record(&ours.0)
+}
+
+fn content(row: &FinishedRow<'_>) -> Result<String, SinkError> {
+    let reply = row.reply()?;
+    let calls = reply.tool_calls.map(|calls| calls.get().to_owned());
+    Ok(reply.content.or(calls).unwrap_or_default())
+}
+
+fn text(value: &Value) -> Cow<'_, str> {
+    match value {
+        Value::Null => Cow::Borrowed(""),
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Cow::Owned(value.to_string()),
+    }
+}
+
+fn ours(settings: &OutputSettings, name: &str) -> String {
+    format!("{}{name}", settings.prefix)
+}
+
+fn nearest(column: &str, columns: &[String]) -> Option<String> {
+    let scored = columns.iter().map(|known| (strsim::jaro_winkler(column, known), known));
+    let best = scored.max_by(|(one, _), (other, _)| one.total_cmp(other))?;
+    (best.0 > 0.7).then(|| best.1.clone())
+}
