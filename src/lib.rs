@@ -10,6 +10,7 @@ pub mod limit;
 pub mod prompt;
 pub mod provider;
 pub mod retry;
+pub mod sim;
 pub mod sink;
 pub mod source;
 pub mod store;
