@@ -9,6 +9,7 @@ pub mod event;
 pub mod limit;
 pub mod prompt;
 pub mod provider;
+pub mod report;
 pub mod retry;
 pub mod sim;
 pub mod sink;

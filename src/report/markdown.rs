@@ -1,0 +1,89 @@
+//! The report as Markdown, to paste into an issue or a mail.
+
+use std::fmt::Write;
+
+use super::{Entry, Report, Runs};
+
+const HEADER: &str = "\
+| rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
+";
+
+/// A heading, what was possibly billed, and a table each for models, providers and tasks.
+#[must_use]
+pub fn to_markdown(report: &Report) -> String {
+    let run = match report.run {
+        Runs::All => "all runs".to_owned(),
+        Runs::One(run) => format!("run {run}"),
+    };
+    let mut text = format!("# {}, {run}\n\n", escaped(&report.job));
+    let possibly = &report.possibly_billed;
+    if possibly.attempts > 0 {
+        let unpriced = match possibly.cost_unknown {
+            0 => String::new(),
+            calls => format!(", and {calls} without a known price"),
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            text,
+            "Possibly billed, besides: {} calls whose end is not known, at most {} USD{unpriced}.\n",
+            possibly.attempts, possibly.max_cost_usd
+        );
+    }
+    table(&mut text, "all", std::slice::from_ref(&report.totals), |_| "total".to_owned());
+    table(&mut text, "model", &report.by_model, |entry| asked(&[&entry.provider, &entry.model]));
+    table(&mut text, "provider", &report.by_provider, |entry| asked(&[&entry.provider]));
+    table(&mut text, "task", &report.by_task, |entry| match entry.task.as_deref() {
+        None | Some("") => "(none)".to_owned(),
+        Some(task) => task.to_owned(),
+    });
+    text.truncate(text.trim_end().len());
+    text.push('\n');
+    text
+}
+
+fn asked(names: &[&Option<String>]) -> String {
+    let names: Vec<&str> = names.iter().filter_map(|name| name.as_deref()).filter(|name| !name.is_empty()).collect();
+    if names.is_empty() { "(not sent)".to_owned() } else { names.join("/") }
+}
+
+fn table(text: &mut String, scope: &str, entries: &[Entry], name: impl Fn(&Entry) -> String) {
+    let figures = HEADER.matches('|').count() - 1;
+    let _ = writeln!(text, "| {scope} {HEADER}|---|{}", "---:|".repeat(figures - 1) + "---|");
+    for entry in entries {
+        let cells = cells(entry).join(" | ");
+        let _ = writeln!(text, "| {} | {cells} |", escaped(&name(entry)));
+    }
+    text.push('\n');
+}
+
+fn cells(entry: &Entry) -> [String; 14] {
+    let known = |money: Option<crate::types::Money>| money.map_or_else(|| "unknown".to_owned(), |m| m.to_string());
+    let more = if entry.cost_unknown_rows > 0 && entry.cost_usd.is_some() {
+        format!(" + {} rows unknown", entry.cost_unknown_rows)
+    } else {
+        String::new()
+    };
+    let time = |millis: Option<u64>| millis.map_or_else(|| "-".to_owned(), |millis| millis.to_string());
+    let latency = &entry.latency_ms;
+    [
+        entry.rows.to_string(),
+        entry.succeeded.to_string(),
+        entry.failed.to_string(),
+        entry.attempts.to_string(),
+        entry.rate_limited.to_string(),
+        entry.retries.to_string(),
+        format!("{}/{}", entry.fallbacks_in, entry.fallbacks_out),
+        entry.input_tokens.to_string(),
+        entry.cached_input_tokens.to_string(),
+        entry.output_tokens.to_string(),
+        known(entry.cost_usd) + &more,
+        known(entry.wasted_usd),
+        [latency.p50, latency.p95, latency.p99].map(time).join("/"),
+        entry.price_source.map_or("-", super::PriceSource::name).to_owned(),
+    ]
+}
+
+/// A name cannot break its table.
+fn escaped(name: &str) -> String {
+    name.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
