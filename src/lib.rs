@@ -6,6 +6,7 @@
 //! The rooms and who may import whom: `docs/architecture.md`.
 
 pub mod event;
+pub mod job;
 pub mod limit;
 pub mod prompt;
 pub mod provider;

@@ -1,0 +1,231 @@
+//! The job as meant: nothing downstream checks it again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+
+use super::problem::Problem;
+use super::stopping::{Deadline, MaxFailures};
+use super::tree::Spot;
+use crate::limit::Limits;
+use crate::prompt::PromptSettings;
+use crate::provider::ProviderSettings;
+use crate::retry::RetrySettings;
+use crate::sink::OutputSettings;
+use crate::source::{Format, InputSettings};
+use crate::types::Price;
+
+/// A checked job. Expressions and templates stand as text: whoever compiles them tells what is wrong with
+/// [`Job::problem`].
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// The label.
+    pub name: String,
+    /// The job file, absolute.
+    pub file: PathBuf,
+    /// The state directory.
+    pub state: PathBuf,
+    /// What is read.
+    pub input: InputSettings,
+    /// `input.id`: a column or an expression.
+    pub id: Option<String>,
+    /// `input.task`: a column or an expression.
+    pub task: String,
+    /// `input.where`: an expression.
+    pub filter: Option<String>,
+    /// Whether a row may carry `model` and `params` of its own.
+    pub allow_overrides: bool,
+    /// Where results go.
+    pub output: OutputSettings,
+    /// In the order of the job file; at least one.
+    pub tasks: Vec<Task>,
+    /// The task called `default`.
+    pub default_task: Option<usize>,
+    /// The providers of `models`.
+    pub providers: Vec<JobProvider>,
+    /// Those that a route names, and with `allow_overrides` all that the job file names.
+    pub models: Vec<Model>,
+    /// How attempts are repeated.
+    pub retry: RetrySettings,
+    /// Calls in flight at most, all providers together; at least 1.
+    pub concurrency: usize,
+    /// How long calls in flight may take after a stop; may be nothing.
+    pub drain: Duration,
+    /// When the run has ended, drain included.
+    pub deadline: Option<Deadline>,
+    /// How many rows of one invocation may fail before it stops; `None`: the first ones may not all fail.
+    pub max_failures: Option<MaxFailures>,
+    /// Which failures of earlier runs are tried again.
+    pub retry_failed: RetryFailed,
+    /// What follows where the job changed so that rows that are done would be sent again.
+    pub on_change: OnChange,
+    /// What templates see as `vars`.
+    pub vars: Map<String, Value>,
+    pub(super) places: BTreeMap<String, Spot>,
+    pub(super) whole: Spot,
+}
+
+/// A task type: what its models are told, and which ones are tried.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Task {
+    /// The table's name.
+    pub name: String,
+    /// What is said.
+    pub prompt: PromptSettings,
+    /// The task's own params; they win over the model's.
+    pub params: Map<String, Value>,
+    /// Indexes into [`Job::models`], each once: the first choice, then the fallbacks; at least one.
+    pub route: Vec<usize>,
+}
+
+/// A model of a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// What the job file calls it: an alias, or `provider/model`.
+    pub alias: String,
+    /// An index into [`Job::providers`].
+    pub provider: usize,
+    /// Its name on the wire.
+    pub wire: String,
+    /// `None`: not known. A model of an own server without a price is free.
+    pub price: Option<Price>,
+    /// Its own limits, beside the provider's.
+    pub limits: Limits,
+    /// Tokens that input and output may have together.
+    pub context: Option<u64>,
+    /// Tokens that an answer may have.
+    pub max_output: Option<u64>,
+    /// Default params.
+    pub params: Map<String, Value>,
+}
+
+/// A provider that the job uses.
+#[derive(Clone, Debug)]
+pub struct JobProvider {
+    /// How it is reached. A simulated one has an empty `base_url` until its simulator runs.
+    pub settings: ProviderSettings,
+    /// A real server, or the simulator in this process.
+    pub kind: ProviderKind,
+    /// Limits over all its models.
+    pub limits: Limits,
+    /// Whether it is a server of the user's own, where models cost nothing unless they have a price.
+    pub free: bool,
+    /// The variable that the key came from, or would come from.
+    pub key_env: Option<String>,
+    /// Whether it needs a key and there is none. Only where [`super::JobArgs::keys_optional`] lets it pass, or where no
+    /// route needs the provider.
+    pub key_missing: bool,
+}
+
+/// What stands behind a provider.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProviderKind {
+    /// A server.
+    Http,
+    /// The simulator, with its `simulate` table as written.
+    Simulated(Map<String, Value>),
+}
+
+/// `run.retry_failed`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RetryFailed {
+    /// Those that may go away by themselves.
+    #[default]
+    Transient,
+    /// All.
+    All,
+    /// None.
+    None,
+}
+
+/// `run.on_change`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnChange {
+    /// They are sent again; the run says so first.
+    #[default]
+    Resend,
+    /// Nothing is sent, and the run ends.
+    Stop,
+}
+
+impl Job {
+    /// The task of a row: the one of this name; without a name the job's only one; else `default`. `None`: no route.
+    #[must_use]
+    pub fn task_for(&self, task_type: Option<&str>) -> Option<usize> {
+        let by_name = |name| self.tasks.iter().position(|task| task.name == name);
+        let only = || (self.tasks.len() == 1).then_some(0);
+        let own = task_type.map_or_else(only, by_name);
+        own.or(self.default_task)
+    }
+
+    /// The model that a row names, by its alias or as `provider/model`.
+    #[must_use]
+    pub fn model_for(&self, name: &str) -> Option<usize> {
+        let by_alias = self.models.iter().position(|model| model.alias == name);
+        by_alias.or_else(|| {
+            let (provider, wire) = name.split_once('/')?;
+            let same = |model: &Model| {
+                let theirs = self.providers.get(model.provider);
+                model.wire == wire && theirs.is_some_and(|theirs| theirs.settings.name == provider)
+            };
+            self.models.iter().position(same)
+        })
+    }
+
+    /// A problem with the value of this key, such as `tasks.tag.prompt`, at its place; a key that is not written has the
+    /// place of the table it belongs to.
+    #[must_use]
+    pub fn problem(&self, key: &str, message: impl Into<String>) -> Problem {
+        let mut place = key;
+        let spot = loop {
+            match (self.places.get(place), place.rfind(['.', '['])) {
+                (Some(spot), _) => break spot,
+                (None, Some(end)) => place = &place[..end],
+                (None, None) => break &self.whole,
+            }
+        };
+        Problem::new(spot, key, message)
+    }
+
+    /// Everything that decides the keys of rows and how rows are read, in a stable form: while it stays the same, rows
+    /// can be matched by their number. Fallbacks, URLs, limits, output and `where` are not part of it.
+    #[must_use]
+    pub fn identity(&self) -> Vec<u8> {
+        let model = |index: usize| self.models.get(index).map(|model| json!([model.wire, model.params]));
+        let task = |task: &Task| {
+            let PromptSettings { system, prompt, messages } = &task.prompt;
+            let first = task.route.first().copied().and_then(model);
+            json!([task.name, system, prompt, messages, task.params, first])
+        };
+        // With overrides a row's own words choose among all models.
+        let named = |index: usize| json!([self.models.get(index).map(|model| &model.alias), model(index)]);
+        let models: Option<Vec<Value>> = self.allow_overrides.then(|| (0..self.models.len()).map(named).collect());
+        let identity = json!({
+            "version": 1,
+            "format": format_name(self.input.format),
+            "delimiter": self.input.delimiter,
+            "max_row": self.input.max_row,
+            "id": self.id,
+            "task": self.task,
+            "tasks": self.tasks.iter().map(task).collect::<Vec<_>>(),
+            "models": models,
+            "vars": self.vars,
+        });
+        identity.to_string().into_bytes()
+    }
+}
+
+/// Not `Debug`'s name: that is no promise.
+const fn format_name(format: Format) -> &'static str {
+    match format {
+        Format::Auto => "auto",
+        Format::Jsonl => "jsonl",
+        Format::Csv => "csv",
+        Format::Tsv => "tsv",
+        Format::OpenaiBatch => "openai-batch",
+        Format::Json => "json",
+        Format::Text => "text",
+    }
+}

@@ -1,0 +1,278 @@
+//! `[providers.X]`, and what is built in for known ones.
+
+use std::net::IpAddr;
+
+use http::{HeaderName, HeaderValue, Uri};
+use serde_json::{Map, Value};
+
+use super::models::read_limits;
+use crate::job::checked::{JobProvider, ProviderKind};
+use crate::job::environment::is_variable_name;
+use crate::job::known::{KNOWN, Known, known};
+use crate::job::reader::{Field, Reader};
+use crate::limit::Limits;
+use crate::provider::{ProviderSettings, Timeouts, TokenParam};
+use crate::types::Secret;
+
+/// A provider before the environment is asked: that is done for those that the job uses.
+#[derive(Default)]
+pub(in crate::job) struct ProviderSpec<'a> {
+    pub(in crate::job) name: String,
+    profile: Option<&'static Known>,
+    simulated: Option<Map<String, Value>>,
+    base_url: Option<Field<'a>>,
+    api_key_env: Option<Field<'a>>,
+    headers: Vec<(String, Field<'a>)>,
+    limits: Limits,
+    timeouts: Timeouts,
+    /// `kind = "openai"` beside an address of its own says how the server speaks, not whose key it gets.
+    keyless_profile: bool,
+}
+
+impl ProviderSpec<'_> {
+    /// A provider without a table.
+    pub(super) fn built_in(name: &str) -> Option<Self> {
+        Some(Self { name: name.to_owned(), profile: Some(known(name)?), ..Self::default() })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Known(&'static str),
+    Simulated,
+}
+
+/// The names as written, and the providers that are right.
+pub(in crate::job) fn read_providers<'a>(reader: &Reader<'a>) -> (Vec<&'a str>, Vec<ProviderSpec<'a>>) {
+    let entries = reader.entries();
+    let names = entries.iter().map(|(name, _)| *name).collect();
+    let read = |(name, field): (&str, Field<'a>)| field.table(|reader| read_provider(name, reader)).flatten();
+    (names, entries.into_iter().filter_map(read).collect())
+}
+
+fn read_provider<'a>(name: &str, reader: &Reader<'a>) -> Option<ProviderSpec<'a>> {
+    let kind = reader.take("kind").map(|field| field.choice(&kinds()));
+    let base_url = reader.take("base_url").filter(|field| field.text().is_some());
+    let simulated = read_simulated(matches!(kind, Some(Some(Kind::Simulated))), base_url.as_ref(), reader);
+    let mut spec = ProviderSpec {
+        name: name.to_owned(),
+        simulated,
+        api_key_env: reader.take("api_key_env"),
+        headers: reader.section("headers", read_headers).unwrap_or_default(),
+        limits: read_limits(reader),
+        timeouts: reader.section("timeout", read_timeouts).unwrap_or_default(),
+        ..ProviderSpec::default()
+    };
+    match kind {
+        Some(kind) => match kind? {
+            Kind::Known(kind) => {
+                spec.keyless_profile = kind == "openai" && base_url.is_some() && name != kind;
+                spec.profile = known(kind);
+            }
+            Kind::Simulated => {}
+        },
+        None => spec.profile = known(name),
+    }
+    if base_url.is_none() && spec.profile.is_none() && spec.simulated.is_none() {
+        let hint = format!("{name} is not a provider known by name: write base_url = \"https://.../v1\"");
+        reader.scope().problems.add(reader.problem("base_url is missing").with_hint(hint));
+        return None;
+    }
+    spec.base_url = base_url;
+    Some(spec)
+}
+
+fn kinds() -> Vec<(&'static str, Kind)> {
+    let known = KNOWN.iter().map(|known| (known.name, Kind::Known(known.name)));
+    known.chain([("simulated", Kind::Simulated)]).collect()
+}
+
+fn read_simulated(simulated: bool, base_url: Option<&Field<'_>>, reader: &Reader<'_>) -> Option<Map<String, Value>> {
+    let field = reader.take("simulate");
+    if !simulated {
+        if let Some(field) = field {
+            field.refuse("goes with kind = \"simulated\" only", None);
+        }
+        return None;
+    }
+    if let Some(base_url) = base_url {
+        base_url.refuse("a simulated provider has no address of its own", Some("leave it out".to_owned()));
+    }
+    Some(field.and_then(|field| field.json_table()).unwrap_or_default())
+}
+
+fn read_headers<'a>(reader: &Reader<'a>) -> Vec<(String, Field<'a>)> {
+    let headers = reader.entries().into_iter().filter(|(name, field)| {
+        let right = HeaderName::from_bytes(name.as_bytes()).is_ok();
+        if !right {
+            field.refuse("is not a header's name", None);
+        }
+        right
+    });
+    headers.map(|(name, field)| (name.to_owned(), field)).collect()
+}
+
+fn read_timeouts(reader: &Reader<'_>) -> Timeouts {
+    let timeout = |name| reader.take(name).and_then(|field| field.positive_duration());
+    let (connect, attempt, row) = (timeout("connect"), timeout("attempt"), timeout("row"));
+    let default = Timeouts::default();
+    Timeouts {
+        connect: connect.unwrap_or(default.connect),
+        attempt: attempt.unwrap_or(default.attempt),
+        row: row.unwrap_or(default.row),
+    }
+}
+
+/// Asks the environment for what the provider needs. `named_by` is where the job asks for the provider; a missing key is
+/// a problem only where it is `needed`.
+pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool) -> Option<JobProvider> {
+    let address = match (&spec.simulated, &spec.base_url, spec.profile) {
+        (Some(_), _, _) => Some(Address::default()),
+        (None, Some(field), _) => address(field),
+        (None, None, Some(profile)) => Address::parse(profile.base_url).ok(),
+        (None, None, None) => None,
+    };
+    let headers: Vec<_> = spec.headers.iter().map(|(name, field)| Some((name.clone(), header(field)?))).collect();
+    let own_server = spec.profile.is_some_and(|profile| profile.self_hosted)
+        || spec.simulated.is_some()
+        || address.as_ref().is_some_and(Address::is_loopback);
+    let Key { env: key_env, value: api_key, missing: key_missing } = key(spec, named_by, needed, own_server);
+    let address = address?;
+    Some(JobProvider {
+        settings: ProviderSettings {
+            name: spec.name.clone(),
+            token_param: address.token_param(),
+            base_url: address.url,
+            api_key,
+            headers: headers.into_iter().collect::<Option<_>>()?,
+            timeouts: spec.timeouts,
+        },
+        kind: spec.simulated.clone().map_or(ProviderKind::Http, ProviderKind::Simulated),
+        limits: spec.limits,
+        free: own_server,
+        key_env,
+        key_missing,
+    })
+}
+
+/// The variable that holds the key, and the key.
+#[derive(Default)]
+struct Key {
+    env: Option<String>,
+    value: Option<Secret>,
+    missing: bool,
+}
+
+fn key(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool, own: bool) -> Key {
+    let (name, field) = match &spec.api_key_env {
+        Some(field) => match variable_name(field) {
+            Some(name) => (name.to_owned(), field),
+            None => return Key::default(),
+        },
+        None => match spec.profile.filter(|_| !spec.keyless_profile).and_then(|profile| profile.key_env) {
+            Some(name) => (name.to_owned(), named_by),
+            None => return Key::default(),
+        },
+    };
+    let Some(value) = field.scope().environment.get(&name) else {
+        let missing = spec.api_key_env.is_some() || !own;
+        if needed && missing && !field.scope().environment.keys_optional {
+            missing_key(spec, &name, field);
+        }
+        return Key { env: Some(name), value: None, missing };
+    };
+    let key = value.trim();
+    if HeaderValue::from_str(key).is_err() {
+        field.refuse(
+            format!("environment variable {name} does not hold a key: a header cannot hold some of its characters"),
+            None,
+        );
+    }
+    Key { env: Some(name), value: Some(Secret::new(key)), missing: false }
+}
+
+fn missing_key(spec: &ProviderSpec<'_>, name: &str, field: &Field<'_>) {
+    // A key that was pasted where its variable's name belongs must not be shown.
+    let shown = name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+    if !shown {
+        let hint = "this takes the name of a variable, not the key itself".to_owned();
+        return field.refuse("the environment variable named here is not set", Some(hint));
+    }
+    let hint = match spec.api_key_env {
+        Some(_) => "set it in the environment or in `env_file`".to_owned(),
+        None => format!(
+            "provider {0} needs a key: set it in the environment or in `env_file`, or name another variable in \
+             providers.{0}.api_key_env",
+            spec.name
+        ),
+    };
+    field.refuse(format!("environment variable {name} is not set"), Some(hint));
+}
+
+fn variable_name<'a>(field: &Field<'a>) -> Option<&'a str> {
+    let name = field.text()?;
+    if is_variable_name(name) {
+        return Some(name);
+    }
+    let hint = "this takes the name of a variable, such as GATEWAY_API_KEY, not the key itself".to_owned();
+    field.refuse("is not the name of an environment variable", Some(hint));
+    None
+}
+
+fn header(field: &Field<'_>) -> Option<Secret> {
+    let value = field.expanded()?;
+    if HeaderValue::from_str(&value).is_err() {
+        field.refuse("is not a header's value: a header cannot hold some of its characters", None);
+        return None;
+    }
+    Some(Secret::new(value))
+}
+
+/// A base URL, without a slash at its end.
+#[derive(Default)]
+struct Address {
+    url: String,
+    host: String,
+}
+
+fn address(field: &Field<'_>) -> Option<Address> {
+    let address = Address::parse(&field.expanded()?);
+    // The message does not quote the URL: a `${NAME}` in it may have put in what nobody should see.
+    address.map_err(|(message, hint)| field.refuse(message, Some(hint.to_owned()))).ok()
+}
+
+impl Address {
+    fn parse(url: &str) -> Result<Self, (&'static str, &'static str)> {
+        const EXAMPLE: &str = "write for example \"https://gateway.example/v1\"";
+        let url = url.trim().trim_end_matches('/');
+        let uri: Uri = url.parse().map_err(|_| ("is not a URL", EXAMPLE))?;
+        let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+            return Err(("is not an http or https URL", EXAMPLE));
+        };
+        if authority.as_str().contains('@') {
+            return Err(("must not hold a name or password", "use api_key_env or headers"));
+        }
+        if uri.query().is_some() || url.contains('#') {
+            return Err(("must not have a query", EXAMPLE));
+        }
+        if url.ends_with("/completions") {
+            return Err(("must end before the endpoint's path", "leave off /chat/completions"));
+        }
+        Ok(Self { url: url.to_owned(), host: authority.host().to_ascii_lowercase() })
+    }
+
+    fn is_loopback(&self) -> bool {
+        let ip = self.host.trim_matches(['[', ']']).parse::<IpAddr>();
+        self.host == "localhost" || self.host.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
+    }
+
+    /// By the address and not by the profile: servers that only speak like OpenAI know the older name for certain.
+    fn token_param(&self) -> TokenParam {
+        let openai = ["api.openai.com", ".openai.azure.com", ".api.openai.com"];
+        if openai.iter().any(|host| self.host.ends_with(host)) {
+            TokenParam::MaxCompletionTokens
+        } else {
+            TokenParam::MaxTokens
+        }
+    }
+}

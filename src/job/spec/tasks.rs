@@ -1,0 +1,91 @@
+//! `[tasks.X]`.
+
+use serde_json::{Map, Value};
+
+use crate::job::files::read_text;
+use crate::job::reader::{Field, Reader};
+use crate::job::tree;
+use crate::prompt::PromptSettings;
+
+const ROLES: [(&str, &str); 4] =
+    [("system", "system"), ("developer", "developer"), ("user", "user"), ("assistant", "assistant")];
+
+/// A task before its models are looked up.
+pub(in crate::job) struct TaskSpec<'a> {
+    pub(in crate::job) name: String,
+    pub(in crate::job) prompt: PromptSettings,
+    pub(in crate::job) params: Map<String, Value>,
+    /// The names as written: first choice, then fallbacks.
+    pub(in crate::job) route: Vec<Field<'a>>,
+}
+
+pub(in crate::job) fn read_tasks<'a>(reader: &Reader<'a>) -> Vec<TaskSpec<'a>> {
+    let entries = reader.entries();
+    if entries.is_empty() {
+        let problem = reader.problem("no task: nothing says which model a row gets");
+        let hint = "write for example [tasks.default] with model = \"openai/gpt-4o-mini\" and a prompt";
+        reader.scope().problems.add(problem.with_hint(hint));
+    }
+    entries.into_iter().filter_map(|(name, field)| field.table(|reader| read_task(name, reader))).collect()
+}
+
+fn read_task<'a>(name: &str, reader: &Reader<'a>) -> TaskSpec<'a> {
+    let model = reader.require("model", "model = \"openai/gpt-4o-mini\"");
+    let fallback = reader.take("fallback").and_then(|field| field.items()).unwrap_or_default();
+    TaskSpec {
+        name: name.to_owned(),
+        prompt: read_prompt(reader),
+        params: reader.take("params").and_then(|field| read_params(&field)).unwrap_or_default(),
+        route: model.into_iter().chain(fallback).collect(),
+    }
+}
+
+fn read_prompt(reader: &Reader<'_>) -> PromptSettings {
+    let content_of = |name| reader.take(name).and_then(|field| content(&field));
+    let (system, prompt) = (content_of("system"), content_of("prompt"));
+    let field = reader.take("messages");
+    let messages = field.as_ref().and_then(Field::items).unwrap_or_default();
+    if let Some(field) = field.filter(|_| !messages.is_empty() && (system.is_some() || prompt.is_some())) {
+        let hint = "put them into messages as { role = \"system\", content = ... }".to_owned();
+        field.refuse("stands instead of `system` and `prompt`, not beside them", Some(hint));
+    }
+    PromptSettings { system, prompt, messages: messages.iter().filter_map(message).collect() }
+}
+
+fn message(field: &Field<'_>) -> Option<(String, String)> {
+    let (role, content) = field.table(|reader| {
+        let role = reader.require("role", "role = \"user\"").and_then(|field| field.choice(&ROLES));
+        (role, reader.require("content", "content = \"...\"").and_then(|field| content(&field)))
+    })?;
+    Some((role?.to_owned(), content?))
+}
+
+/// A text, or a file's with `{ file = ".." }`; line ends are LF, so that a checkout on another system changes no key.
+fn content(field: &Field<'_>) -> Option<String> {
+    let text = if matches!(field.node.value, tree::Value::Table(_)) {
+        field.table(file_text)??
+    } else {
+        field.any_text()?.to_owned()
+    };
+    if text.trim().is_empty() {
+        field.refuse("must not be empty", None);
+    }
+    Some(text.replace("\r\n", "\n"))
+}
+
+fn file_text(reader: &Reader<'_>) -> Option<String> {
+    let file = reader.require("file", "{ file = \"prompts/tag.md\" }")?;
+    let path = file.path()?;
+    let text = read_text(&path);
+    text.map_err(|message| file.refuse(format!("{} {message}", path.display()), None)).ok()
+}
+
+/// Params of a task or model as JSON, less those that are not the user's to set.
+pub(in crate::job) fn read_params(field: &Field<'_>) -> Option<Map<String, Value>> {
+    const OURS: [&str; 3] = ["model", "messages", "stream"];
+    let params = field.json_table()?;
+    for name in OURS.into_iter().filter(|name| params.contains_key(*name)) {
+        field.refuse(format!("`{name}` cannot be set here: overnight sets it for each call"), None);
+    }
+    Some(params)
+}
