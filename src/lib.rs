@@ -5,6 +5,7 @@
 //!
 //! The rooms and who may import whom: `docs/architecture.md`.
 
+pub mod engine;
 pub mod event;
 pub mod job;
 pub mod limit;

@@ -1,0 +1,117 @@
+//! Makes the upstreams of a run: clients, gates, and the servers of simulated providers.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::RunError;
+use super::plan::Plan;
+use super::upstream::{Health, Upstream, UpstreamParts};
+use crate::job::{Job, JobError, JobProvider, ProviderKind};
+use crate::limit::{ModelGate, ProviderGate, Slots};
+use crate::provider::{ChatProvider, HttpTransport, Provider, ProviderSettings};
+use crate::sim::{self, Sim, SimSettings};
+use crate::types::Transport;
+
+/// Transports by provider name, in place of HTTP: for tests on paused time, and for programs with a way of their own.
+pub type Transports = HashMap<String, Arc<dyn Transport>>;
+
+/// The upstreams, and what must live as long as they do.
+pub(super) struct Connected {
+    pub upstreams: Arc<[Upstream]>,
+    /// Servers of simulated providers; dropping them ends them.
+    pub servers: JoinSet<()>,
+    pub simulated: Vec<String>,
+}
+
+/// What the models of one provider share.
+struct Shared {
+    provider: Arc<dyn Provider>,
+    gate: Arc<ProviderGate>,
+    health: Arc<Health>,
+}
+
+/// Connects the models that the plan uses.
+pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Connected, RunError> {
+    let mut servers = JoinSet::new();
+    let mut simulated = Vec::new();
+    let mut providers: HashMap<usize, Shared> = HashMap::new();
+    for &model in &plan.models {
+        let index = plan.job.models[model].provider;
+        if providers.contains_key(&index) {
+            continue;
+        }
+        let configured = &plan.job.providers[index];
+        let transport = if let Some(given) = transports.get(&configured.settings.name) {
+            Arc::clone(given)
+        } else {
+            let settings = reachable(&plan.job, configured, &mut servers, &mut simulated).await?;
+            Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
+        };
+        let shared = Shared {
+            provider: Arc::new(ChatProvider::new(transport, configured.settings.token_param)),
+            gate: ProviderGate::new(configured.limits),
+            health: Arc::default(),
+        };
+        providers.insert(index, shared);
+    }
+    Ok(Connected { upstreams: upstreams(plan, &providers), servers, simulated })
+}
+
+fn upstreams(plan: &Plan, providers: &HashMap<usize, Shared>) -> Arc<[Upstream]> {
+    let slots = Slots::new(plan.job.concurrency);
+    // Two aliases of one model share its limits.
+    let mut gates: HashMap<(usize, &str), Arc<ModelGate>> = HashMap::new();
+    let models = plan.models.iter().map(|&model| &plan.job.models[model]);
+    models
+        .map(|model| {
+            let shared = &providers[&model.provider];
+            let settings = &plan.job.providers[model.provider].settings;
+            let gate = gates
+                .entry((model.provider, &model.wire))
+                .or_insert_with(|| ModelGate::new(model.limits, Arc::clone(&shared.gate), Arc::clone(&slots)));
+            let parts = UpstreamParts {
+                provider_index: model.provider,
+                provider_name: settings.name.as_str().into(),
+                provider: Arc::clone(&shared.provider),
+                provider_health: Arc::clone(&shared.health),
+                gate: Arc::clone(gate),
+                row_timeout: settings.timeouts.row,
+            };
+            Upstream::new(model, parts)
+        })
+        .collect()
+}
+
+/// The settings to reach a provider by: for a simulated one its server is started first.
+async fn reachable(
+    job: &Job,
+    provider: &JobProvider,
+    servers: &mut JoinSet<()>,
+    simulated: &mut Vec<String>,
+) -> Result<ProviderSettings, RunError> {
+    let mut settings = provider.settings.clone();
+    match &provider.kind {
+        ProviderKind::Http => {}
+        ProviderKind::Simulated(simulate) => {
+            let failed = |message: String| RunError::Simulator { name: settings.name.clone(), message };
+            let simulate = serde_json::Value::Object(simulate.clone());
+            let sim_settings: SimSettings = serde_json::from_value(simulate).map_err(|error| {
+                let key = format!("providers.{}.simulate", settings.name);
+                RunError::Job(JobError { problems: vec![job.problem(&key, error.to_string())] })
+            })?;
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed(error.to_string()))?;
+            let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
+            let serving = sim::serve(Sim::new(sim_settings), listener, std::future::pending());
+            servers.spawn(async move {
+                // It ends with the run; a failure to accept shows as failed connections.
+                let _ = serving.await;
+            });
+            simulated.push(settings.name.clone());
+            settings.base_url = format!("http://{address}/v1");
+        }
+    }
+    Ok(settings)
+}

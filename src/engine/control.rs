@@ -1,0 +1,62 @@
+//! Steers a running job from outside: what `overnight control` leaves in the state directory is done here.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::shutdown::Stop;
+use crate::event::StopReason;
+use crate::store::{Control, StateDir};
+
+/// How often the state directory is asked for a word.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Whether calls may be sent. Clones are the same switch.
+#[derive(Clone, Debug)]
+pub(super) struct Pause(Arc<watch::Sender<bool>>);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(false)))
+    }
+}
+
+impl Pause {
+    pub fn is_on(&self) -> bool {
+        *self.0.borrow()
+    }
+
+    /// Returns once no call may be sent.
+    pub async fn begun(&self) {
+        self.reached(true).await;
+    }
+
+    /// Returns once calls may be sent.
+    pub async fn over(&self) {
+        self.reached(false).await;
+    }
+
+    async fn reached(&self, on: bool) {
+        // The sender lives in `self`, so the channel cannot close.
+        let _ = self.0.subscribe().wait_for(|now| *now == on).await;
+    }
+
+    fn set(&self, on: bool) {
+        self.0.send_replace(on);
+    }
+}
+
+/// Does what it is told, for as long as it is polled.
+pub(super) async fn obey(state: &StateDir, stop: &Stop, pause: &Pause) -> Infallible {
+    loop {
+        tokio::time::sleep(EVERY).await;
+        match state.take_control() {
+            Some(Control::Pause) => pause.set(true),
+            Some(Control::Resume) => pause.set(false),
+            Some(Control::Drain) => stop.drain(StopReason::Terminated),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Estimates from texts alone: tokens, costs, and how long calls take together.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::plan::{Choice, Plan};
+use super::prepare::Request;
+use crate::limit::Limits;
+use crate::types::{Money, Price, Usage};
+
+/// A call takes so many seconds where nothing is known of its model.
+const CALL_SECONDS: f64 = 2.0;
+
+/// Text at four bytes a token: what English prose comes to.
+pub(super) fn input_tokens(messages: &str) -> u64 {
+    (messages.len() as u64).div_ceil(4)
+}
+
+/// Whether a request is surely longer than the context.
+pub(super) fn is_too_long(messages: &str, context: Option<u64>) -> bool {
+    context.is_some_and(|context| input_tokens(messages) > context)
+}
+
+/// The output tokens at most: as the params say, else as the model has it.
+pub(super) fn output_cap<'a>(param: &dyn Fn(&str) -> Option<&'a Value>, max_output: Option<u64>) -> Option<u64> {
+    let named = param("max_completion_tokens").or_else(|| param("max_tokens"));
+    named.and_then(Value::as_u64).or(max_output)
+}
+
+/// An estimate; `None` where nothing is known to estimate from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Range<T> {
+    /// At least.
+    pub low: Option<T>,
+    /// Most likely.
+    pub expected: Option<T>,
+    /// At most.
+    pub high: Option<T>,
+}
+
+impl Range<u64> {
+    pub(super) const NOTHING: Self = Self { low: Some(0), expected: Some(0), high: Some(0) };
+
+    /// What is unknown once stays unknown.
+    pub(super) fn add(&mut self, other: &Self) {
+        let add = |one: Option<u64>, other: Option<u64>| Some(one? + other?);
+        self.low = add(self.low, other.low);
+        self.expected = add(self.expected, other.expected);
+        self.high = add(self.high, other.high);
+    }
+
+    /// What calls with so many input tokens and this output cost; a model that is free costs nothing whatever it says.
+    pub(super) fn cost(&self, price: Option<Price>, input_tokens: u64) -> Range<Money> {
+        let cost = |output: Option<u64>| match price {
+            Some(Price::FREE) => Some(Money::ZERO),
+            price => {
+                let usage = Usage { input_tokens, output_tokens: output?, ..Usage::default() };
+                Some(price?.cost(&usage))
+            }
+        };
+        Range { low: cost(self.low), expected: cost(self.expected), high: cost(self.high) }
+    }
+}
+
+/// What is known of a task's answers on a model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Experience {
+    pub least_output: Option<u64>,
+    pub mean_output: Option<u64>,
+    pub mean_seconds: Option<f64>,
+}
+
+/// The output tokens of one call.
+pub(super) fn output_tokens(cap: Option<u64>, known: &Experience) -> Range<u64> {
+    let below_cap = |tokens: u64| cap.map_or(tokens, |cap| tokens.min(cap));
+    let expected = known.mean_output.map(below_cap);
+    Range {
+        low: Some(below_cap(known.least_output.unwrap_or(1))),
+        expected: expected.or(cap.map(|cap| cap.div_ceil(2))),
+        high: cap,
+    }
+}
+
+/// A request on the model that it would be sent to first.
+pub(super) struct FirstCall<'a> {
+    pub choice: &'a Choice,
+    pub input_tokens: u64,
+    pub output_cap: Option<u64>,
+}
+
+impl<'a> FirstCall<'a> {
+    /// `None`: it is longer than the context of every model of its route.
+    pub fn of(plan: &'a Plan, request: &Request) -> Option<Self> {
+        let messages = request.messages.get();
+        let mut choices = plan.tasks[request.task].choices(request.model);
+        let choice = choices.find(|choice| !is_too_long(messages, plan.model(choice.upstream).context))?;
+        Some(Self::on(plan, choice, messages, &request.params))
+    }
+
+    pub fn on(plan: &Plan, choice: &'a Choice, messages: &str, own: &Map<String, Value>) -> Self {
+        let cap = output_cap(
+            &|name| own.get(name).or_else(|| choice.params.get(name)),
+            plan.model(choice.upstream).max_output,
+        );
+        Self { choice, input_tokens: input_tokens(messages), output_cap: cap }
+    }
+}
+
+/// What is to be sent to one model.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub calls: u64,
+    pub tokens: u64,
+    /// Of all calls one after the other.
+    pub seconds: f64,
+}
+
+impl Load {
+    /// So many calls, each of which takes as long as is known.
+    pub fn new(calls: u64, tokens: u64, known: &Experience) -> Self {
+        Self { calls, tokens, seconds: known.mean_seconds.unwrap_or(CALL_SECONDS) * float(calls) }
+    }
+
+    pub fn add(&mut self, other: Self) {
+        self.calls += other.calls;
+        self.tokens += other.tokens;
+        self.seconds += other.seconds;
+    }
+}
+
+/// How long all calls take under the limits, in seconds, and which limit decides it. Retries are not foreseen.
+pub(super) fn duration(plan: &Plan, loads: &BTreeMap<usize, Load>) -> (u64, Option<String>) {
+    let (mut all, mut providers, mut models) = (Load::default(), BTreeMap::new(), BTreeMap::new());
+    for (upstream, load) in loads {
+        let model = plan.model(*upstream);
+        all.add(*load);
+        providers.entry(model.provider).or_insert_with(Load::default).add(*load);
+        // Two aliases of one model share its limits.
+        let (_, sum) = models.entry((model.provider, &model.wire)).or_insert((model.limits, Load::default()));
+        sum.add(*load);
+    }
+    let concurrency = float(plan.job.concurrency as u64);
+    let mut longest = (0.0, None);
+    offer(&mut longest, all.seconds / concurrency, || format!("concurrency {concurrency} of the run"));
+    for (index, load) in &providers {
+        let provider = &plan.job.providers[*index];
+        under(&mut longest, &provider.limits, load, &provider.settings.name);
+    }
+    for ((provider, wire), (limits, load)) in &models {
+        under(&mut longest, limits, load, &format!("{}/{wire}", plan.job.providers[*provider].settings.name));
+    }
+    // Even the last call takes its time.
+    let one_call = if all.calls > 0 { all.seconds / float(all.calls) } else { 0.0 };
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, not negative; saturates")]
+    let seconds = f64::max(longest.0, one_call).ceil() as u64;
+    (seconds, longest.1)
+}
+
+fn under(longest: &mut (f64, Option<String>), limits: &Limits, load: &Load, name: &str) {
+    let minutes = |amount: u64, limit: u64| 60.0 * float(amount) / float(limit);
+    if let Some(rpm) = limits.rpm {
+        offer(longest, minutes(load.calls, rpm), || format!("rpm {rpm} of {name}"));
+    }
+    if let Some(tpm) = limits.tpm {
+        offer(longest, minutes(load.tokens, tpm), || format!("tpm {tpm} of {name}"));
+    }
+    if let Some(concurrency) = limits.concurrency {
+        offer(longest, load.seconds / float(concurrency), || format!("concurrency {concurrency} of {name}"));
+    }
+}
+
+fn offer(longest: &mut (f64, Option<String>), seconds: f64, name: impl FnOnce() -> String) {
+    if seconds > longest.0 {
+        *longest = (seconds, Some(name()));
+    }
+}
+
+/// Rows and tokens are far below 2^52.
+#[expect(clippy::cast_precision_loss)]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn output_is_between_what_was_seen_and_the_cap() {
+        let nothing = Experience::default();
+        let range = |low, expected, high| Range { low: Some(low), expected, high };
+        assert_eq!(output_tokens(None, &nothing), range(1, None, None));
+        assert_eq!(output_tokens(Some(65), &nothing), range(1, Some(33), Some(65)));
+        let known = Experience { least_output: Some(10), mean_output: Some(50), mean_seconds: None };
+        assert_eq!(output_tokens(Some(40), &known), range(10, Some(40), Some(40)));
+        assert_eq!(output_tokens(None, &known), range(10, Some(50), None));
+    }
+
+    #[test]
+    fn an_unknown_price_is_not_nothing_but_a_free_model_is() {
+        let output = output_tokens(None, &Experience::default());
+        let unknown = Range { low: None, expected: None, high: None };
+        assert_eq!(output.cost(None, 100), unknown);
+        assert_eq!(output.cost(Some(Price::FREE), 100).high, Some(Money::ZERO));
+        let dollar = Money::from_usd(1.0).unwrap();
+        let price = Price { input: dollar, cached_input: dollar, output: dollar };
+        assert_eq!(output.cost(Some(price), 99).low.unwrap().to_string(), "0.0001");
+        assert_eq!(output.cost(Some(price), 99).high, None);
+    }
+}

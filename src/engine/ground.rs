@@ -1,0 +1,200 @@
+//! What a command that sends nothing stands on: the job, its input, and what is done, none of it changed.
+
+use std::collections::HashMap;
+
+use tempfile::TempDir;
+
+use super::RunError;
+use super::estimate::Experience;
+use super::feed::Matching;
+use super::plan::Plan;
+use super::prepare::Prepared;
+use super::run::check_files;
+use crate::job::Job;
+use crate::source::{Input, InputPath};
+use crate::store::{KeyIndex, LoggedOutcome, StateReader, StoreError};
+
+use serde::Serialize;
+
+/// This much of the log's end tells how long calls take and how long answers are: some thousands of them, in well under a
+/// second.
+const RECENT: u64 = 4 << 20;
+
+/// Why a row is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It has never ended under this id or with this content.
+    New,
+    /// Its id has an outcome, its content had another form then.
+    RowChanged,
+    /// The same row has an outcome: the prompt, the params or the model changed.
+    JobChanged,
+    /// It failed in an earlier run, and is tried again.
+    Failed,
+}
+
+pub(super) struct Ground {
+    pub plan: Plan,
+    pub input: Input,
+    state: Option<StateReader>,
+    /// Holds what standard input said.
+    _spool: Option<TempDir>,
+}
+
+/// How rows find what is on record of them.
+pub(super) struct Record {
+    pub matching: Matching,
+    /// Where the run that goes on began in the log.
+    pub run_offset: Option<u64>,
+    /// What rows without an outcome are recognised by; read when the first one comes.
+    known: Option<Known>,
+}
+
+impl Ground {
+    pub fn open(job: Job) -> Result<Self, RunError> {
+        let plan = Plan::new(job)?;
+        let state = StateReader::open(&plan.job.state, &plan.job.file)?;
+        let reads_stdin = plan.job.input.paths.contains(&InputPath::Stdin);
+        let spool = reads_stdin.then(TempDir::new).transpose();
+        let spool =
+            spool.map_err(|error| RunError::Thread(format!("cannot make a folder for temporary files: {error}")))?;
+        let folder = spool.as_ref().map_or(plan.job.state.as_path(), TempDir::path);
+        let input = Input::open(&plan.job.input, folder).map_err(RunError::Input)?;
+        check_files(&plan, &input)?;
+        Ok(Self { plan, input, state, _spool: spool })
+    }
+
+    /// The variables of keys that a run would need and that are not set.
+    pub fn missing_keys(&self) -> Vec<String> {
+        let job = &self.plan.job;
+        let routed = |provider: usize| {
+            let mut models = job.tasks.iter().flat_map(|task| &task.route);
+            models.any(|model| job.models[*model].provider == provider)
+        };
+        let missing = job.providers.iter().enumerate().filter(|(index, one)| one.key_missing && routed(*index));
+        missing.filter_map(|(_, provider)| provider.key_env.clone()).collect()
+    }
+
+    pub fn state(&self) -> Option<&StateReader> {
+        self.state.as_ref()
+    }
+
+    /// What is on record, as a run would find it.
+    pub fn record(&self) -> Result<Record, RunError> {
+        let Some(state) = &self.state else {
+            let matching = Matching::ByKey(KeyIndex::build(std::iter::empty())?);
+            return Ok(Record { matching, run_offset: None, known: Some(Known::default()) });
+        };
+        if let Some((order, run_offset)) = state.order_for(self.plan.identity(&self.input))? {
+            return Ok(Record { matching: Matching::ByNumber(order), run_offset, known: None });
+        }
+        let mut known = Known::default();
+        let mut outcomes = state.outcomes()?;
+        let ended = (&mut outcomes).map(|outcome| {
+            let outcome = outcome?;
+            known.add(&outcome);
+            Ok::<_, StoreError>(outcome.ended)
+        });
+        let index = KeyIndex::build(ended)?;
+        known.sort();
+        Ok(Record { matching: Matching::ByKey(index), run_offset: outcomes.open_run(), known: Some(known) })
+    }
+
+    /// Why a row without an outcome is sent.
+    pub fn reason(&self, record: &mut Record, prepared: &Prepared) -> Result<Reason, RunError> {
+        if record.known.is_none() {
+            let mut known = Known::default();
+            if let Some(state) = &self.state {
+                for outcome in state.outcomes()? {
+                    known.add(&outcome?);
+                }
+            }
+            known.sort();
+            record.known = Some(known);
+        }
+        Ok(record.known.as_ref().map_or(Reason::New, |known| known.reason(prepared)))
+    }
+
+    /// What the log tells of answers, by task, provider and model.
+    pub fn experience(&self) -> Result<HashMap<[String; 3], Experience>, RunError> {
+        let mut sums: HashMap<[String; 3], Sums> = HashMap::new();
+        let Some(state) = &self.state else { return Ok(HashMap::new()) };
+        for outcome in state.last_outcomes(RECENT)? {
+            let outcome = outcome?;
+            if outcome.called && outcome.ended.end.failure.is_none() {
+                let usage = outcome.usage;
+                let sums = sums.entry([outcome.task, outcome.provider, outcome.model]).or_default();
+                sums.calls += 1;
+                sums.millis += outcome.latency_ms;
+                if let Some(usage) = usage {
+                    sums.told += 1;
+                    sums.output += usage.output_tokens;
+                    sums.least = Some(sums.least.map_or(usage.output_tokens, |least| least.min(usage.output_tokens)));
+                }
+            }
+        }
+        Ok(sums.into_iter().map(|(of, sums)| (of, sums.experience())).collect())
+    }
+}
+
+#[derive(Default)]
+struct Sums {
+    calls: u64,
+    millis: u64,
+    /// Calls whose tokens are known.
+    told: u64,
+    output: u64,
+    least: Option<u64>,
+}
+
+impl Sums {
+    fn experience(&self) -> Experience {
+        // Both are far below 2^52.
+        #[expect(clippy::cast_precision_loss)]
+        let mean_seconds = (self.calls > 0).then(|| self.millis as f64 / 1000.0 / self.calls as f64);
+        let mean_output = (self.told > 0).then(|| self.output.div_ceil(self.told));
+        Experience { least_output: self.least, mean_output, mean_seconds }
+    }
+}
+
+/// Keys, ids and contents that have an outcome, 64 bits of each.
+#[derive(Default)]
+struct Known {
+    keys: Vec<u64>,
+    ids: Vec<u64>,
+    rows: Vec<u64>,
+}
+
+impl Known {
+    fn add(&mut self, outcome: &LoggedOutcome) {
+        self.keys.push(short(outcome.ended.key));
+        self.ids.extend(outcome.id_hash.map(|hash| hash.0));
+        self.rows.extend(outcome.row_hash.map(|hash| hash.0));
+    }
+
+    fn sort(&mut self) {
+        for hashes in [&mut self.keys, &mut self.ids, &mut self.rows] {
+            hashes.sort_unstable();
+        }
+    }
+
+    fn reason(&self, prepared: &Prepared) -> Reason {
+        let has = |hashes: &[u64], hash: u64| hashes.binary_search(&hash).is_ok();
+        // A further copy of a row that is done has its key.
+        if has(&self.keys, short(prepared.key)) {
+            return Reason::New;
+        }
+        if has(&self.rows, prepared.hashes.row.0) {
+            return Reason::JobChanged;
+        }
+        match prepared.hashes.id {
+            Some(id) if has(&self.ids, id.0) => Reason::RowChanged,
+            Some(_) | None => Reason::New,
+        }
+    }
+}
+
+fn short(key: crate::types::Key) -> u64 {
+    u64::from_be_bytes(*key.0.first_chunk().unwrap_or(&[0; 8]))
+}

@@ -1,0 +1,84 @@
+//! The results and errors files: one more pass over the input, once nothing remains.
+
+use std::collections::BTreeSet;
+
+use super::RunError;
+use super::plan::Plan;
+use super::prepare::shown_id;
+use super::selection::Selection;
+use crate::sink::{FinishedRow, InputView, Writer, Written};
+use crate::source::{Input, Record};
+use crate::store::{LogReader, OrderReader};
+use crate::types::OutcomeLine;
+
+/// JSON has no header: a CSV made from it has the columns of this many first records.
+const COLUMNS_FROM: usize = 1000;
+
+/// Writes both files from the log, in the order of the input.
+pub(super) fn write(
+    plan: &Plan,
+    input: &Input,
+    selection: &Selection,
+    mut order: OrderReader,
+    mut log: LogReader,
+) -> Result<Written, RunError> {
+    let mut writer = Writer::create(&plan.job.output, &columns(input)?, selection.is_part())?;
+    each(plan, input, selection, |record| {
+        let end = order.get(record.number)?.ok_or(RunError::NoOutcome(record.number))?;
+        let outcome = log.outcome_at(end.offset)?;
+        with_row(plan, record, &outcome, |row| writer.write(row))?;
+        Ok(())
+    })?;
+    Ok(writer.finish()?)
+}
+
+/// Goes through the selected records, in the order of the input.
+pub(super) fn each(
+    plan: &Plan,
+    input: &Input,
+    selection: &Selection,
+    mut take: impl FnMut(&Record) -> Result<(), RunError>,
+) -> Result<(), RunError> {
+    for record in input.records()? {
+        let record = record?;
+        if record.number > selection.limit() {
+            break;
+        }
+        if selection.takes(plan, &record) {
+            take(&record)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a record and its outcome together as the sink takes them.
+pub(super) fn with_row<T>(
+    plan: &Plan,
+    record: &Record,
+    outcome: &OutcomeLine,
+    take: impl FnOnce(&FinishedRow<'_>) -> T,
+) -> T {
+    let row = record.row().ok();
+    let raw = record.raw();
+    let id = shown_id(plan, record, row.as_ref());
+    let input = row.as_ref().map_or(InputView::Raw(&raw), InputView::Row);
+    take(&FinishedRow { id: &id, row: record.number, place: &record.place, input, outcome })
+}
+
+/// The input's columns, for a CSV.
+pub(super) fn columns(input: &Input) -> Result<Vec<String>, RunError> {
+    if let Some(columns) = input.columns() {
+        return Ok(columns);
+    }
+    let mut seen = BTreeSet::new();
+    let mut columns = Vec::new();
+    for record in input.records()?.take(COLUMNS_FROM) {
+        let Ok(row) = record?.row() else { continue };
+        for column in row.fields().keys() {
+            if seen.insert(column.clone()) {
+                columns.push(column.clone());
+            }
+        }
+    }
+    Ok(columns)
+}

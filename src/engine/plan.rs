@@ -1,0 +1,172 @@
+//! The job, made ready to work on rows: templates compiled, routes and params laid out.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::RunError;
+use super::key::{canonical_object, identity};
+use crate::job::{Job, JobError, Problem};
+use crate::prompt::{Expr, Prompt, Templates};
+use crate::source::Input;
+
+/// One model of a task's route.
+pub(super) struct Choice {
+    /// Its index among the plan's models, and so among the upstreams.
+    pub upstream: usize,
+    /// The model's params under the task's.
+    pub params: Arc<Map<String, Value>>,
+    /// Their canonical JSON, for keys.
+    canonical: Vec<u8>,
+}
+
+impl Choice {
+    fn new(upstream: usize, params: Map<String, Value>) -> Self {
+        Self { upstream, canonical: canonical_object(&params), params: Arc::new(params) }
+    }
+
+    /// Canonical JSON of the params under a row's own.
+    pub fn params_key(&self, own: &Map<String, Value>) -> Cow<'_, [u8]> {
+        if own.is_empty() {
+            return Cow::Borrowed(&self.canonical);
+        }
+        let mut params = (*self.params).clone();
+        params.extend(own.clone());
+        Cow::Owned(canonical_object(&params))
+    }
+}
+
+/// A task, ready to render rows.
+pub(super) struct ReadyTask {
+    pub name: Arc<str>,
+    pub prompt: Prompt,
+    pub route: Vec<Choice>,
+    /// Every model of the plan with this task's params, in its order, for rows that name one; empty where rows may not.
+    pub overrides: Vec<Choice>,
+    /// The templates' texts, for the keys of rows that they cannot render.
+    pub template_text: Vec<u8>,
+}
+
+/// The job, ready to work on rows.
+pub(super) struct Plan {
+    pub job: Job,
+    pub tasks: Vec<ReadyTask>,
+    /// The job's models that some route uses, by their index there.
+    pub models: Vec<usize>,
+    pub task_type: Expr,
+    pub id: Option<Expr>,
+    pub filter: Option<Expr>,
+    /// The job whose keys rows have, where it is not this one: a retry may ask otherwise than the job as written.
+    pub keyed_by: Option<Box<Self>>,
+}
+
+impl ReadyTask {
+    /// The models to ask, in order: the one that the row names, then the task's.
+    pub fn choices(&self, own: Option<usize>) -> impl Iterator<Item = &Choice> {
+        let of_task = self.route.iter().filter(move |choice| Some(choice.upstream) != own);
+        own.map(|model| &self.overrides[model]).into_iter().chain(of_task)
+    }
+}
+
+impl Plan {
+    /// Compiles all that the job says in templates and expressions.
+    pub fn new(job: Job) -> Result<Self, RunError> {
+        let templates = Templates::new(&job.vars);
+        let mut problems = Vec::new();
+        let mut compiled = Vec::new();
+        for task in &job.tasks {
+            match templates.prompt(&task.prompt) {
+                Ok(prompt) => compiled.push(prompt),
+                Err(error) => problems.push(job.problem(&format!("tasks.{}", task.name), error.to_string())),
+            }
+        }
+        let mut expr = |key: &str, source: &str| {
+            templates.expr(source).map_err(|error| problems.push(job.problem(key, error.to_string()))).ok()
+        };
+        let task_type = expr("input.task", &job.task);
+        let id = job.id.as_deref().map(|source| expr("input.id", source));
+        let filter = job.filter.as_deref().map(|source| expr("input.where", source));
+        let (Some(task_type), true) = (task_type, problems.is_empty()) else {
+            return Err(RunError::Job(JobError { problems }));
+        };
+        let models = used_models(&job);
+        let tasks: Vec<ReadyTask> =
+            job.tasks.iter().zip(compiled).map(|(task, prompt)| ready_task(&job, &models, task, prompt)).collect();
+        Ok(Self { tasks, models, task_type, id: id.flatten(), filter: filter.flatten(), keyed_by: None, job })
+    }
+
+    /// Finds columns that no row can have, before anything is sent.
+    pub fn check_columns(&self, input: &Input) -> Result<(), RunError> {
+        let Some(header) = input.header() else { return Ok(()) };
+        let mut needed: BTreeSet<String> = self.tasks.iter().flat_map(|task| task.prompt.required_columns()).collect();
+        // A column of exactly that name comes before the expression.
+        let id = self.id.iter().filter(|id| !header.iter().any(|column| column == id.source()));
+        needed.extend(id.flat_map(Expr::required_columns));
+        let missing = needed.iter().filter(|column| !header.contains(column));
+        let problems: Vec<Problem> = missing.map(|column| missing_column(&self.job, column, &header)).collect();
+        if problems.is_empty() { Ok(()) } else { Err(RunError::Job(JobError { problems })) }
+    }
+
+    /// The job's model that an upstream stands for.
+    pub fn model(&self, upstream: usize) -> &crate::job::Model {
+        &self.job.models[self.models[upstream]]
+    }
+
+    /// The upstream of the model with this alias or full name.
+    pub fn model_named(&self, name: &str) -> Option<usize> {
+        let model = self.job.model_for(name)?;
+        self.models.iter().position(|used| *used == model)
+    }
+
+    /// What decides which row makes which request: while it stays, rows are matched by their number.
+    pub fn identity(&self, input: &Input) -> [u8; 16] {
+        let job = self.keyed_by.as_ref().map_or(&self.job, |plan| &plan.job);
+        identity(&[&input.fingerprint(), &job.identity()])
+    }
+}
+
+fn used_models(job: &Job) -> Vec<usize> {
+    if job.allow_overrides {
+        return (0..job.models.len()).collect();
+    }
+    let used: BTreeSet<usize> = job.tasks.iter().flat_map(|task| task.route.iter().copied()).collect();
+    used.into_iter().collect()
+}
+
+fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prompt) -> ReadyTask {
+    let params_on = |model: usize| {
+        let mut params = job.models[model].params.clone();
+        params.extend(task.params.clone());
+        params
+    };
+    let choice = |&model: &usize| {
+        let upstream = models.iter().position(|used| *used == model).unwrap_or_default();
+        Choice::new(upstream, params_on(model))
+    };
+    let overrides = if job.allow_overrides { models.iter().map(choice).collect() } else { Vec::new() };
+    ReadyTask {
+        name: task.name.as_str().into(),
+        template_text: format!("{} {:?}", task.name, task.prompt).into_bytes(),
+        route: task.route.iter().map(choice).collect(),
+        overrides,
+        prompt,
+    }
+}
+
+fn missing_column(job: &Job, column: &str, header: &[String]) -> Problem {
+    let nearest = header
+        .iter()
+        .map(|known| (strsim::jaro_winkler(column, known), known))
+        .filter(|(likeness, _)| *likeness > 0.75)
+        .max_by(|one, other| one.0.total_cmp(&other.0));
+    let columns = header.join(", ");
+    let hint = match nearest {
+        Some((_, known)) => format!("did you mean {known:?}? The columns are: {columns}"),
+        None => format!("the columns are: {columns}"),
+    };
+    let message = format!("the input has no column {column:?}, which the job uses");
+    Problem { file: Some(job.file.clone()), key: "input.path".to_owned(), message, ..Problem::default() }
+        .with_hint(hint)
+}

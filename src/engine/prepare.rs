@@ -1,0 +1,157 @@
+//! From a record to the request that it makes, and its key.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash};
+use super::plan::Plan;
+use crate::source::Record;
+use crate::types::{Failure, FailureKind, Key, Row, RowHash};
+
+/// A row that is known by its key.
+pub(super) struct Prepared {
+    pub key: Key,
+    pub hashes: Hashes,
+    pub what: What,
+}
+
+/// What a row is recognised by when its key has changed.
+#[derive(Clone, Copy)]
+pub(super) struct Hashes {
+    /// Of its own id, where it has one that can be told.
+    pub id: Option<RowHash>,
+    /// Of its bytes.
+    pub row: RowHash,
+}
+
+/// What a row comes to.
+pub(super) enum What {
+    /// A request to send.
+    Ask(Request),
+    /// A failure before anything is sent, with the task's table where the row has one.
+    Fail { task: Option<usize>, failure: Failure },
+}
+
+/// What a row asks, whichever model is asked.
+pub(super) struct Request {
+    /// The task's table.
+    pub task: usize,
+    pub messages: Arc<RawValue>,
+    /// The row's own params: they win over the task's.
+    pub params: Map<String, Value>,
+    /// The model that the row names (its index among the plan's): asked before the task's route.
+    pub model: Option<usize>,
+}
+
+/// Parses, routes and renders a record.
+pub(super) fn prepare(plan: &Plan, record: &Record) -> Prepared {
+    let prepared = prepare_by(plan, record);
+    match &plan.keyed_by {
+        Some(own) => Prepared { key: prepare_by(own, record).key, ..prepared },
+        None => prepared,
+    }
+}
+
+fn prepare_by(plan: &Plan, record: &Record) -> Prepared {
+    match record.row() {
+        Ok(row) => prepare_row(plan, record, &row),
+        Err(bad) => {
+            let failure = Failure::new(FailureKind::BadRow, bad.to_string());
+            let hashes = Hashes { id: None, row: row_hash(&record.raw()) };
+            Prepared { key: broken_row_key(&record.raw(), b""), hashes, what: What::Fail { task: None, failure } }
+        }
+    }
+}
+
+/// As [`prepare_by`], for a record that is parsed already.
+fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
+    let id = row_id(plan, row).map(|id| id.as_ref().map(canonical_json));
+    let id_hash = id.as_ref().ok().and_then(|id| id.as_deref().map(row_hash));
+    let hashes = Hashes { id: id_hash, row: row_hash(&record.raw()) };
+    let task = match route(plan, row) {
+        Ok(task) => task,
+        Err(failure) => {
+            let key = broken_row_key(&record.raw(), b"no route");
+            return Prepared { key, hashes, what: What::Fail { task: None, failure } };
+        }
+    };
+    match id.and_then(|id| render(plan, task, row, id.as_deref())) {
+        Ok((key, request)) => Prepared { key, hashes, what: What::Ask(request) },
+        Err(failure) => {
+            let key = broken_row_key(&record.raw(), &plan.tasks[task].template_text);
+            Prepared { key, hashes, what: What::Fail { task: Some(task), failure } }
+        }
+    }
+}
+
+/// The table of the job that a row goes to.
+pub(super) fn route(plan: &Plan, row: &Row) -> Result<usize, Failure> {
+    let task_type = plan.task_type.text(row).map_err(|error| Failure::new(FailureKind::Template, error.to_string()))?;
+    plan.job.task_for(task_type.as_deref()).ok_or_else(|| {
+        let known: Vec<&str> = plan.tasks.iter().map(|task| &*task.name).collect();
+        let what = match task_type {
+            Some(name) => format!("no table [tasks.{name}] and no [tasks.default]"),
+            None => "the row has no task type, and there is no [tasks.default]".to_owned(),
+        };
+        Failure::new(FailureKind::NoRoute, format!("{what}; the job has: {}", known.join(", ")))
+    })
+}
+
+/// The row's own id, as read: by `input.id`, else a column `id` or `custom_id`.
+pub(super) fn row_id(plan: &Plan, row: &Row) -> Result<Option<Value>, Failure> {
+    match &plan.id {
+        Some(expr) => expr.value(row).map_err(|error| Failure::new(FailureKind::Template, error.to_string())),
+        None => Ok(row.get("id").or_else(|| row.get("custom_id")).cloned()),
+    }
+}
+
+/// The id that stands in results: the row's own, else digits of its content's hash.
+pub(super) fn shown_id(plan: &Plan, record: &Record, row: Option<&Row>) -> Value {
+    let own = row.and_then(|row| row_id(plan, row).ok().flatten());
+    own.unwrap_or_else(|| Value::String(content_id(&record.raw())))
+}
+
+fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Key, Request), Failure> {
+    let task = &plan.tasks[index];
+    let rendered = task.prompt.render(row).map_err(|error| Failure::new(FailureKind::Template, error.to_string()))?;
+    let own = overrides(plan, row, rendered.model.as_deref())?;
+    let mut own_params = rendered.params;
+    own_params.extend(own.params);
+    let first = own.model.map_or(&task.route[0], |model| &task.overrides[model]);
+    let key = request_key(&RequestParts {
+        id,
+        messages: rendered.messages.get(),
+        params: &first.params_key(&own_params),
+        model: &plan.model(first.upstream).wire,
+    });
+    let messages = Arc::from(rendered.messages);
+    Ok((key, Request { task: index, messages, params: own_params, model: own.model }))
+}
+
+/// What a row says of its model and params, where it may.
+#[derive(Default)]
+struct Overrides {
+    model: Option<usize>,
+    params: Map<String, Value>,
+}
+
+fn overrides(plan: &Plan, row: &Row, batch_model: Option<&str>) -> Result<Overrides, Failure> {
+    if !plan.job.allow_overrides {
+        return Ok(Overrides::default());
+    }
+    let name = row.get("model").and_then(Value::as_str).or(batch_model);
+    let model = name.map(|name| plan.model_named(name).ok_or_else(|| unknown_model(name))).transpose()?;
+    let params = match row.get("params") {
+        None => Map::new(),
+        Some(Value::Object(params)) => params.clone(),
+        Some(_) => return Err(Failure::new(FailureKind::InvalidRequest, "the row's `params` is no object")),
+    };
+    Ok(Overrides { model, params })
+}
+
+fn unknown_model(name: &str) -> Failure {
+    let message = format!("the row asks for the model {name:?}, which is not among the job's [models]");
+    Failure::new(FailureKind::NoRoute, message)
+}

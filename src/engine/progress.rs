@@ -1,0 +1,240 @@
+//! The recorder's figures: what this invocation did, and where the job's rows stand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::board::Board;
+use super::upstream::Upstream;
+use crate::event::{Event, ModelState, ModelView, RowCounts, Snapshot};
+use crate::limit::GateState;
+use crate::types::{AttemptLine, FailureKind, Latency, LogLine, OutcomeLine, RunNumber, Tally, Totals};
+
+/// The pace is told over this many last snapshots.
+const PACE_SNAPSHOTS: usize = 100;
+/// Shorter pauses are not worth a word.
+const TOLD_PAUSE: Duration = Duration::from_secs(2);
+
+pub(super) struct Progress {
+    board: Arc<Board>,
+    upstreams: Arc<[Upstream]>,
+    /// The sums of this invocation.
+    pub totals: Totals,
+    pub run: Option<RunNumber>,
+    succeeded: u64,
+    truncated: u64,
+    failed: BTreeMap<FailureKind, u64>,
+    began: Instant,
+    /// Time and rows ended at the last snapshots.
+    pace: VecDeque<(Instant, u64)>,
+    /// The states that were told, one for each upstream.
+    told: Vec<Told>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Told {
+    Open,
+    CoolingDown,
+    Removed,
+}
+
+impl Progress {
+    pub fn new(board: Arc<Board>, upstreams: Arc<[Upstream]>, began: Instant) -> Self {
+        let told = vec![Told::Open; upstreams.len()];
+        Self {
+            board,
+            upstreams,
+            totals: Totals::default(),
+            run: None,
+            succeeded: 0,
+            truncated: 0,
+            failed: BTreeMap::new(),
+            began,
+            pace: VecDeque::new(),
+            told,
+        }
+    }
+
+    /// Notes the run that lines belong to; true the first time.
+    pub fn begin(&mut self, run: RunNumber) -> bool {
+        self.run.replace(run).is_none()
+    }
+
+    pub fn count(&mut self, line: &LogLine) {
+        self.totals.count(line);
+    }
+
+    /// Counts a call of a killed invocation apart: it is news of this one, but not among its attempts.
+    pub fn found_possibly_billed(&mut self, line: &AttemptLine) {
+        self.totals.possibly_billed.add(line.worst_cost);
+    }
+
+    pub fn outcome(&mut self, line: &OutcomeLine) {
+        match &line.failure {
+            None => {
+                self.succeeded += 1;
+                self.truncated += u64::from(line.truncated);
+            }
+            Some(failure) => *self.failed.entry(failure.kind).or_default() += 1,
+        }
+    }
+
+    /// Rows that ended in this invocation, and how many of them failed.
+    pub fn ended(&self) -> (u64, u64) {
+        let failed = self.failed.values().sum::<u64>();
+        (self.succeeded + failed, failed)
+    }
+
+    /// A row that had a truncated answer keeps it.
+    pub fn answer_kept(&mut self) {
+        self.succeeded += 1;
+        self.truncated += 1;
+    }
+
+    /// Where the job's rows stand.
+    pub fn rows(&self) -> RowCounts {
+        let found = self.board.found();
+        let mut rows = RowCounts {
+            total: found.total(),
+            succeeded: found.succeeded + self.succeeded,
+            failed: found.failed.values().sum::<u64>() + self.failed.values().sum::<u64>(),
+            failed_before: found.failed_before,
+            remaining: 0,
+            skipped: found.skipped(),
+            truncated: found.truncated + self.truncated,
+        };
+        rows.remaining = rows.total.saturating_sub(rows.ended());
+        rows
+    }
+
+    /// Rows that failed in this run, by kind, the most first.
+    pub fn failures(&self) -> Vec<(FailureKind, u64)> {
+        let mut kinds = self.failed.clone();
+        for (kind, rows) in &self.board.found().failed {
+            *kinds.entry(*kind).or_default() += rows;
+        }
+        let mut kinds: Vec<_> = kinds.into_iter().collect();
+        kinds.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+        kinds
+    }
+
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub fn snapshot(&mut self, now: Instant, draining: bool) -> Snapshot {
+        let rows = self.rows();
+        let total_known = {
+            let found = self.board.found();
+            found.whole || found.counted.is_some()
+        };
+        let rows_per_second = self.pace(now);
+        let eta = eta(&rows, rows_per_second).filter(|_| total_known);
+        Snapshot {
+            elapsed: self.elapsed(),
+            total_known,
+            in_flight: self.upstreams.iter().map(|upstream| upstream.gate.view().in_flight).sum(),
+            // Buckets are for the report, not for events.
+            sum: Tally { latency: Latency::default(), ..self.totals.sum() },
+            rows_per_second,
+            eta,
+            models: self.models(now),
+            draining,
+            rows,
+        }
+    }
+
+    /// What changed in the models' states since this was last asked: each change once, not for each row.
+    pub fn state_changes(&mut self, now: Instant) -> Vec<Event> {
+        let mut changes = Vec::new();
+        for (upstream, told) in self.upstreams.iter().zip(&mut self.told) {
+            let state = state_of(upstream, now);
+            let tell = match state {
+                ModelState::Removed { .. } => Told::Removed,
+                ModelState::CoolingDown { for_ms } if u128::from(for_ms) >= TOLD_PAUSE.as_millis() => Told::CoolingDown,
+                // Short of the end of a pause that was told, it is still the same pause.
+                ModelState::CoolingDown { .. } => *told,
+                ModelState::Open | ModelState::Pacing => Told::Open,
+            };
+            if tell != *told {
+                *told = tell;
+                changes.push(Event::ModelState {
+                    provider: upstream.provider_name.to_string(),
+                    model: upstream.wire.to_string(),
+                    state,
+                    message: upstream.removed().map(|why| why.message.clone()),
+                });
+            }
+        }
+        changes
+    }
+
+    fn pace(&mut self, now: Instant) -> f64 {
+        let ended = self.succeeded + self.failed.values().sum::<u64>();
+        self.pace.push_back((now, ended));
+        if self.pace.len() > PACE_SNAPSHOTS {
+            self.pace.pop_front();
+        }
+        let (since, before) = self.pace.front().copied().unwrap_or((self.began, 0));
+        let seconds = now.duration_since(since).as_secs_f64();
+        if seconds > 0.0 { per_second(ended - before, seconds) } else { 0.0 }
+    }
+
+    fn models(&self, now: Instant) -> Vec<ModelView> {
+        self.upstreams.iter().map(|upstream| self.model(upstream, now)).collect()
+    }
+
+    fn model(&self, upstream: &Upstream, now: Instant) -> ModelView {
+        let view = upstream.gate.view();
+        let mut tally = Tally::default();
+        for (id, of_task) in &self.totals.tallies {
+            if *id.provider == *upstream.provider_name && *id.model == *upstream.wire {
+                tally.merge(of_task);
+            }
+        }
+        tally.latency = Latency::default();
+        ModelView {
+            provider: upstream.provider_name.to_string(),
+            model: upstream.wire.to_string(),
+            in_flight: view.in_flight,
+            waiting: view.waiting as u64,
+            state: state_of(upstream, now),
+            rpm: view.limits.rpm,
+            tpm: view.limits.tpm,
+            tally,
+        }
+    }
+}
+
+fn state_of(upstream: &Upstream, now: Instant) -> ModelState {
+    if let Some(why) = upstream.removed() {
+        return ModelState::Removed { kind: why.kind };
+    }
+    match upstream.gate.view().state {
+        GateState::Open | GateState::Closed => ModelState::Open,
+        GateState::Pacing { .. } => ModelState::Pacing,
+        GateState::CoolingDown { until } => {
+            let left = until.saturating_duration_since(now).as_millis();
+            ModelState::CoolingDown { for_ms: u64::try_from(left).unwrap_or(u64::MAX) }
+        }
+    }
+}
+
+fn eta(rows: &RowCounts, rows_per_second: f64) -> Option<Duration> {
+    if rows_per_second <= 0.0 {
+        return None;
+    }
+    // Rows are far below 2^52.
+    #[expect(clippy::cast_precision_loss)]
+    let seconds = rows.remaining as f64 / rows_per_second;
+    Duration::try_from_secs_f64(seconds).ok()
+}
+
+fn per_second(rows: u64, seconds: f64) -> f64 {
+    // As in `eta`.
+    #[expect(clippy::cast_precision_loss)]
+    let rows = rows as f64;
+    rows / seconds
+}

@@ -1,0 +1,329 @@
+//! The single writer: what it has not written did not happen.
+//!
+//! Takes attempts and outcomes from the workers, appends them to the log, gives their permits back once they stand there,
+//! syncs and checkpoints by the clock, and alone emits events. It decides nothing about rows.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::board::Board;
+use super::control::Pause;
+use super::progress::Progress;
+use super::rules::Rules;
+use super::shutdown::Stop;
+use super::stream::Stream;
+use super::upstream::Upstream;
+use super::window::WindowPermit;
+use crate::event::{Event, StopReason};
+use crate::limit::Admission;
+use crate::sink::SinkError;
+use crate::store::{End, Flight, Store, StoreError};
+use crate::types::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+
+/// Lines are synced to disk this often.
+const SYNC_EVERY: Duration = Duration::from_millis(100);
+/// `totals.json` is replaced this often.
+const TOTALS_EVERY: Duration = Duration::from_secs(1);
+/// Messages taken at once, and so lines written with one system call.
+const BATCH: usize = 512;
+
+/// What the recorder is told.
+pub(super) enum Message {
+    /// Rows that were found done by key.
+    Matched(Vec<(u64, End)>),
+    /// All rows of the input have been matched.
+    MatchedAll,
+    /// A call that is not its row's last.
+    Attempt { line: Box<AttemptLine>, admission: Admission },
+    /// A row has ended.
+    Outcome {
+        line: Box<OutcomeLine>,
+        /// Its result line, where those are written as rows end.
+        result: Option<Result<Vec<u8>, SinkError>>,
+        admission: Option<Admission>,
+        window: WindowPermit,
+    },
+    /// A row's answer stands, as asking again failed.
+    AnswerKept { window: WindowPermit },
+    /// The flight file cannot be written.
+    Broken(StoreError),
+}
+
+/// Whoever watches the run.
+pub type Watcher = Box<dyn FnMut(&Event) + Send>;
+
+/// What the recorder is made of.
+pub(super) struct RecorderParts {
+    pub store: Store,
+    pub board: Arc<Board>,
+    pub upstreams: Arc<[Upstream]>,
+    pub stop: Stop,
+    pub pause: Pause,
+    pub rules: Rules,
+    pub watcher: Watcher,
+    pub stream: Option<Stream>,
+    pub job_name: String,
+    /// When the invocation began.
+    pub began: Instant,
+}
+
+pub(super) struct Recorder {
+    pub store: Store,
+    pub progress: Progress,
+    pub stream: Option<Stream>,
+    flight: Arc<Flight>,
+    stop: Stop,
+    pause: Pause,
+    rules: Rules,
+    watcher: Watcher,
+    job_name: String,
+    /// The run that was there when the invocation began.
+    pub resumed: Option<RunNumber>,
+    /// Permits of lines that are not yet written.
+    held: Vec<(Option<Admission>, Option<WindowPermit>)>,
+    told_drain: bool,
+    told_pause: bool,
+    synced: Instant,
+    saved: Instant,
+}
+
+impl Recorder {
+    pub fn new(parts: RecorderParts) -> Self {
+        let now = Instant::now();
+        Self {
+            flight: parts.store.flight(),
+            resumed: parts.store.ledger().open_run().map(|run| run.run),
+            progress: Progress::new(parts.board, parts.upstreams, parts.began),
+            store: parts.store,
+            stream: parts.stream,
+            stop: parts.stop,
+            pause: parts.pause,
+            rules: parts.rules,
+            watcher: parts.watcher,
+            job_name: parts.job_name,
+            held: Vec::new(),
+            told_drain: false,
+            told_pause: false,
+            synced: now,
+            saved: now,
+        }
+    }
+
+    /// Tells what was found when the state directory was opened, and counts calls of a killed invocation whose end is not
+    /// known: they are this invocation's news.
+    pub fn opened(&mut self, notes: Vec<String>, possibly_billed: &[AttemptLine]) {
+        for message in notes {
+            self.tell(&Event::Note { message });
+        }
+        for line in possibly_billed {
+            self.progress.found_possibly_billed(line);
+        }
+        // Before the first row: a run that begins too late sends nothing.
+        self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
+    }
+
+    /// Records until all senders are gone. After an error it goes on taking messages, so that nobody waits for it, and
+    /// tells the run to stop.
+    pub async fn drive(&mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), StoreError> {
+        let mut batch = Vec::with_capacity(BATCH);
+        let mut result = Ok(());
+        loop {
+            let next_tick = self.synced + SYNC_EVERY;
+            let received = tokio::time::timeout_at(next_tick, messages.recv_many(&mut batch, BATCH)).await;
+            if received == Ok(0) {
+                break;
+            }
+            if result.is_err() {
+                batch.clear();
+                continue;
+            }
+            result = self.step(&mut batch);
+            if result.is_err() {
+                self.stop.abort(StopReason::Failed);
+                self.held.clear();
+            }
+        }
+        result.and_then(|()| self.settle())
+    }
+
+    /// Writes a batch and does what the clock asks for.
+    fn step(&mut self, batch: &mut Vec<Message>) -> Result<(), StoreError> {
+        for message in batch.drain(..) {
+            self.take(message)?;
+        }
+        self.store.write()?;
+        self.release()?;
+        // Behind the log: what is read must not be asked again.
+        if let Some(stream) = &mut self.stream {
+            stream.write();
+        }
+        let now = Instant::now();
+        if now >= self.synced + SYNC_EVERY {
+            self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
+            self.synced = now;
+            self.store.sync()?;
+            self.show(now);
+        }
+        self.store.checkpoint(false)?;
+        if now >= self.saved + TOTALS_EVERY {
+            self.saved = now;
+            self.save_totals(if self.pause.is_on() { "paused" } else { "running" })?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), StoreError> {
+        match message {
+            Message::Matched(rows) => rows.into_iter().try_for_each(|(row, end)| self.store.set_order(row, end)),
+            Message::MatchedAll => self.store.mark_matched(),
+            Message::Attempt { mut line, admission } => {
+                line.run = self.run()?;
+                line.at = now_ms();
+                self.tell(&attempt_event(&line));
+                self.append(&LogLine::Attempt(line))?;
+                self.held.push((Some(admission), None));
+                Ok(())
+            }
+            Message::Outcome { mut line, result, admission, window } => {
+                if let (Some(stream), Some(result)) = (&mut self.stream, result) {
+                    stream.add(result);
+                }
+                line.run = self.run()?;
+                line.at = now_ms();
+                self.progress.outcome(&line);
+                let (ended, failed) = self.progress.ended();
+                self.stop_if(self.rules.by_failures(ended, failed));
+                self.tell(&outcome_event(&line));
+                self.append(&LogLine::Outcome(line))?;
+                self.held.push((admission, Some(window)));
+                Ok(())
+            }
+            Message::AnswerKept { window } => {
+                self.progress.answer_kept();
+                drop(window);
+                Ok(())
+            }
+            Message::Broken(error) => Err(error),
+        }
+    }
+
+    /// Stops the run by a limit of its own.
+    fn stop_if(&self, reason: Option<StopReason>) {
+        if let Some(reason) = reason {
+            self.stop.drain(reason);
+        }
+    }
+
+    fn append(&mut self, line: &LogLine) -> Result<(), StoreError> {
+        self.progress.count(line);
+        self.store.append(line).map(|_offset| ())
+    }
+
+    /// The run that lines belong to; the first line begins it.
+    fn run(&mut self) -> Result<RunNumber, StoreError> {
+        let open = self.store.ledger().open_run().map(|run| run.run);
+        let run = open.unwrap_or_else(|| self.store.ledger().next_run());
+        if open.is_none() {
+            self.store.append(&LogLine::Run(RunLine { run, at: now_ms(), offset: self.store.log_len() }))?;
+        }
+        if self.progress.begin(run) {
+            let resumed = self.resumed == Some(run);
+            self.tell(&Event::RunStarted { job: self.job_name.clone(), run, resumed });
+        }
+        Ok(run)
+    }
+
+    /// Gives back what the lines held, now that they stand in the log.
+    fn release(&mut self) -> Result<(), StoreError> {
+        for (admission, _) in &self.held {
+            if let Some(admission) = admission {
+                self.flight.free(admission.slot())?;
+            }
+        }
+        self.held.clear();
+        Ok(())
+    }
+
+    /// The end of all messages: everything to disk.
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.store.sync()?;
+        self.store.checkpoint(true)?;
+        self.show(Instant::now());
+        self.save_totals("stopped")
+    }
+
+    /// Nothing remains: the next line begins a new run.
+    pub fn end_run(&mut self) -> Result<(), StoreError> {
+        if let Some(run) = self.store.ledger().open_run().map(|run| run.run) {
+            self.store.append(&LogLine::RunEnd(RunEndLine { run, at: now_ms() }))?;
+            self.store.write()?;
+            self.store.checkpoint(true)?;
+        }
+        self.save_totals("finished")
+    }
+
+    /// Closes the log and the checkpoint.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.store.close()
+    }
+
+    fn save_totals(&self, state: &str) -> Result<(), StoreError> {
+        let rows = self.progress.rows();
+        let (pid, stop_reason) = (std::process::id(), self.stop.reason());
+        let extra = serde_json::json!({ "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason });
+        self.store.save_totals(&extra)
+    }
+
+    /// Ten times a second: how far it is, and what changed.
+    fn show(&mut self, now: Instant) {
+        if let (Some(reason), false) = (self.stop.reason(), self.told_drain) {
+            self.told_drain = true;
+            self.tell(&Event::Draining { reason });
+        }
+        if self.told_pause != self.pause.is_on() {
+            self.told_pause = self.pause.is_on();
+            let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
+            self.tell(&Event::Note { message: message.to_owned() });
+        }
+        for change in self.progress.state_changes(now) {
+            self.tell(&change);
+        }
+        let snapshot = self.progress.snapshot(now, self.stop.reason().is_some());
+        self.tell(&Event::Progress(Box::new(snapshot)));
+    }
+
+    pub fn tell(&mut self, event: &Event) {
+        (self.watcher)(event);
+    }
+}
+
+fn attempt_event(line: &AttemptLine) -> Event {
+    Event::AttemptFailed {
+        row: line.row,
+        provider: line.provider.clone(),
+        model: line.model.clone(),
+        kind: line.failure.as_ref().map(|failure| failure.kind),
+        status: line.failure.as_ref().and_then(|failure| failure.status),
+        message: line.failure.as_ref().map_or_else(|| "cut by the stop".to_owned(), |failure| failure.message.clone()),
+    }
+}
+
+fn outcome_event(line: &OutcomeLine) -> Event {
+    Event::RowDone {
+        row: line.row,
+        task: line.task.clone(),
+        provider: line.provider.clone(),
+        model: line.model.clone(),
+        failure: line.failure.as_ref().map(|failure| failure.kind),
+        attempts: line.attempts,
+    }
+}
+
+/// Milliseconds since 1970.
+pub(super) fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,377 @@
+//! A run from its job to its summary.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::RunError;
+use super::board::Board;
+use super::change;
+use super::connect::{Transports, connect};
+use super::control::{self, Pause};
+use super::feed::{self, Feed, Matching};
+use super::lock::{self, IfLocked};
+use super::output;
+use super::plan::Plan;
+use super::recorder::{Recorder, RecorderParts, Watcher, now_ms};
+use super::retry::{Retried, Retry};
+use super::rules::Rules;
+use super::selection::{Selection, Subset};
+use super::shared::Shared;
+use super::shutdown::Stop;
+use super::stream::{ResultStream, Stream, write_done};
+use super::upstream::Upstream;
+use super::window::Window;
+use crate::event::{Event, StopReason, Summary};
+use crate::job::{Job, OnChange};
+use crate::sink::{self, OutputFormat, OutputSettings, Writer, Written};
+use crate::source::Input;
+use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, Store};
+
+/// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
+/// hold does not count against memory.
+const RECORDER_QUEUE: usize = 1024;
+
+/// Where feed and recorder work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Threads {
+    /// On threads of their own, so that file work never holds up calls.
+    #[default]
+    Own,
+    /// On the runtime, which must then be able to wait for files: for tests on paused time.
+    Runtime,
+}
+
+/// How a job is run, apart from what the job says.
+pub struct RunOptions {
+    /// The part of the input to run.
+    pub subset: Subset,
+    /// What to do while another run holds the job's lock.
+    pub if_locked: IfLocked,
+    /// Begin anew: what is kept so far goes to `archive/` in the state directory.
+    pub fresh: bool,
+    /// Send these rows again, and no others.
+    pub retry: Option<Retry>,
+    /// Where result lines go as rows end, with those of rows that were done before in front; no file is written then.
+    pub results: Option<ResultStream>,
+    /// The handle to stop it by.
+    pub stop: Stop,
+    /// Told of everything that happens, by the recorder alone.
+    pub watcher: Watcher,
+    /// Transports by provider name, in place of HTTP.
+    pub transports: Transports,
+    /// Where feed and recorder work.
+    pub threads: Threads,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            subset: Subset::default(),
+            if_locked: IfLocked::Fail,
+            fresh: false,
+            retry: None,
+            results: None,
+            stop: Stop::default(),
+            watcher: Box::new(|_| {}),
+            transports: Transports::new(),
+            threads: Threads::Own,
+        }
+    }
+}
+
+/// Runs the job, or goes on with it where it stopped, until nothing remains or it is stopped.
+///
+/// # Errors
+/// Where it cannot begin, or cannot go on; what was done is kept, and the same call goes on from there. A row that fails is
+/// no error.
+pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError> {
+    let began = Instant::now();
+    let rules = Rules::new(&job, &jiff::Zoned::now());
+    let mut plan = Plan::new(job)?;
+    let mut retry = options.retry.take();
+    if let Some(as_written) = retry.as_mut().and_then(|retry| retry.as_written.take()) {
+        plan.keyed_by = Some(Box::new(Plan::new(*as_written)?));
+    }
+    let retried = retry.map(|retry| Retried::new(&retry, &plan)).transpose()?;
+    let state = StateDir::create(&plan.job.state, &plan.job.file)?;
+    let _lock = lock::take(&state, options.if_locked, &options.stop, &rules, &mut options.watcher).await?;
+    // A word that was left for an earlier run.
+    let _ = state.take_control();
+    let input = Input::open(&plan.job.input, &state.path().join("spool")).map_err(RunError::Input)?;
+    check(&plan, &input, options.results.is_some())?;
+    let selection = Selection::new(&plan, &input, &options.subset)?;
+    let connected = connect(&plan, &options.transports).await?;
+    let archived = if options.fresh { state.archive(now_ms())? } else { None };
+    let (store, mut opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
+    opened.notes.extend(archived.map(|archive| format!("began anew; what was there is in {}", archive.display())));
+    // They serve the simulated providers until the run has ended.
+    let _servers = connected.servers;
+    let run = Run {
+        plan: Arc::new(plan),
+        input: Arc::new(input),
+        selection: Arc::new(selection),
+        state,
+        stop: options.stop,
+        pause: Pause::default(),
+        rules,
+        threads: options.threads,
+        simulated: connected.simulated,
+        upstreams: connected.upstreams,
+        board: Arc::default(),
+        streams: options.results.is_some(),
+    };
+    let stream = options.results.map(|out| Stream::new(out, run.stop.clone()));
+    run.drive(Drive { store, opened, retried, stream, watcher: options.watcher, began }).await
+}
+
+/// What must hold before anything is sent.
+fn check(plan: &Plan, input: &Input, streams: bool) -> Result<(), RunError> {
+    if streams {
+        plan.check_columns(input)?;
+        let lines = OutputSettings { format: OutputFormat::Jsonl, ..plan.job.output.clone() };
+        return sink::check(&lines, &output::columns(input)?).map_err(RunError::Output);
+    }
+    check_files(plan, input)?;
+    // A folder that cannot be written to shows now, not in the morning. Dropped, it leaves nothing behind.
+    Writer::create(&plan.job.output, &output::columns(input)?, false).map_err(RunError::Output)?;
+    Ok(())
+}
+
+/// As far as it can be checked without making a file.
+pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
+    plan.check_columns(input)?;
+    let inputs: HashSet<PathBuf> = input.files().into_iter().filter_map(|file| file.canonicalize().ok()).collect();
+    for output in [&plan.job.output.path, &plan.job.output.errors] {
+        if output.canonicalize().is_ok_and(|output| inputs.contains(&output)) {
+            return Err(RunError::OutputIsInput(output.clone()));
+        }
+    }
+    sink::check(&plan.job.output, &output::columns(input)?).map_err(RunError::Output)
+}
+
+/// A run under way: what outlives feed and recorder.
+struct Run {
+    plan: Arc<Plan>,
+    input: Arc<Input>,
+    selection: Arc<Selection>,
+    state: StateDir,
+    stop: Stop,
+    pause: Pause,
+    rules: Rules,
+    threads: Threads,
+    simulated: Vec<String>,
+    upstreams: Arc<[Upstream]>,
+    board: Arc<Board>,
+    /// Results go out as they come, and to no file.
+    streams: bool,
+}
+
+/// What feed and recorder are made of.
+struct Drive {
+    store: Store,
+    opened: Opened,
+    retried: Option<Retried>,
+    stream: Option<Stream>,
+    watcher: Watcher,
+    began: Instant,
+}
+
+impl Run {
+    /// Feeds, records, and ends it.
+    async fn drive(self, parts: Drive) -> Result<Summary, RunError> {
+        let Drive { mut store, mut opened, retried, mut stream, watcher, began } = parts;
+        if retried.is_none() {
+            opened.notes.extend(self.resent(&store)?);
+        }
+        let matching = matching(&mut store, self.plan.identity(&self.input))?;
+        if let Some(stream) = &mut stream {
+            let again = matching.again(&mut store)?;
+            let log = LogReader::open(&self.state)?;
+            write_done(stream, &self.plan, &self.input, &self.selection, again, log)?;
+        }
+        let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
+        let shared = Arc::new(Shared {
+            plan: Arc::clone(&self.plan),
+            upstreams: Arc::clone(&self.upstreams),
+            stop: self.stop.clone(),
+            pause: self.pause.clone(),
+            recorder: sender,
+            flight: store.flight(),
+            streams: self.streams,
+            next_call: AtomicU64::new(opened.next_call),
+            spent: Mutex::new(opened.spent),
+        });
+        let feed = Feed {
+            shared,
+            board: Arc::clone(&self.board),
+            records: self.input.records()?,
+            selection: Arc::clone(&self.selection),
+            matching,
+            retried,
+            run_offset: store.ledger().open_run().map(|run| run.offset),
+        };
+        let mut recorder = Recorder::new(RecorderParts {
+            store,
+            board: Arc::clone(&self.board),
+            upstreams: Arc::clone(&self.upstreams),
+            stop: self.stop.clone(),
+            pause: self.pause.clone(),
+            rules: self.rules,
+            watcher,
+            stream,
+            job_name: self.plan.job.name.clone(),
+            began,
+        });
+        recorder.opened(opened.notes, &opened.possibly_billed);
+        let recorder = self.start(async move {
+            let recorded = recorder.drive(receiver).await;
+            (recorder, recorded)
+        });
+        let fed = self.feed(feed).await;
+        let (recorder, recorded) = recorder.await.map_err(RunError::Worker)?;
+        recorded?;
+        fed?;
+        self.end(recorder)
+    }
+
+    /// Says which rows that are done are sent again because the job changed, before they are.
+    fn resent(&self, store: &Store) -> Result<Option<String>, RunError> {
+        let change = change::find(&self.plan, &self.input, &self.selection, &self.state, store)?;
+        let words = change.map(|change| change.words());
+        match (words, self.plan.job.on_change) {
+            (Some(words), OnChange::Stop) => Err(RunError::Changed(words)),
+            (words, OnChange::Resend | OnChange::Stop) => {
+                self.state.keep_asked(&self.plan.job.identity())?;
+                Ok(words)
+            }
+        }
+    }
+
+    /// Drives the feed until all rows have ended or are left; a stop that drains for too long becomes an abort.
+    async fn feed(&self, feed: Feed) -> Result<(), RunError> {
+        self.count();
+        let window = Window::new(self.plan.job.concurrency);
+        let mut feeding = self.start(feed::drive(feed, window, Handle::current()));
+        let fed = tokio::select! {
+            fed = &mut feeding => fed,
+            reason = drained_too_long(&self.stop, self.plan.job.drain) => {
+                self.stop.abort(reason);
+                feeding.await
+            }
+            never = control::obey(&self.state, &self.stop, &self.pause) => match never {},
+        };
+        fed.map_err(RunError::Worker)?
+    }
+
+    /// Counts the records meanwhile, where their number alone selects them: so that the screen can say how long it takes.
+    fn count(&self) {
+        if self.threads == Threads::Runtime || !self.selection.is_prefix(&self.plan) {
+            return;
+        }
+        let (input, board, limit) = (Arc::clone(&self.input), Arc::clone(&self.board), self.selection.limit());
+        tokio::task::spawn_blocking(move || {
+            // An input that cannot be counted cannot be read: the feed tells it.
+            board.found().counted = input.count().ok().map(|records| records.min(limit));
+        });
+    }
+
+    fn start<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        let handle = Handle::current();
+        match self.threads {
+            Threads::Own => tokio::task::spawn_blocking(move || handle.block_on(work)),
+            Threads::Runtime => handle.spawn(work),
+        }
+    }
+
+    /// Writes the outputs if nothing remains, and sums up.
+    fn end(self, mut recorder: Recorder) -> Result<Summary, RunError> {
+        let rows = recorder.progress.rows();
+        if let Some(error) = recorder.stream.take().and_then(Stream::into_error) {
+            return Err(RunError::Sink(error));
+        }
+        let (whole, left_alone) = {
+            let found = self.board.found();
+            (found.whole, found.left_alone)
+        };
+        // A retry has done its part when only rows remain that are not its to send.
+        let done = whole && rows.remaining == left_alone;
+        let finished = done && left_alone == 0;
+        let written = if finished && !self.streams { Some(self.write_outputs(&mut recorder)?) } else { None };
+        // A part does not end a run that was stopped before it: what that has left is still to be done.
+        if finished && !(self.selection.is_part() && recorder.resumed.is_some()) {
+            recorder.end_run()?;
+        }
+        let summary = self.summary(&recorder, done, written.as_ref());
+        recorder.tell(&Event::RunFinished(Box::new(summary.clone())));
+        recorder.close()?;
+        Ok(summary)
+    }
+
+    fn write_outputs(&self, recorder: &mut Recorder) -> Result<Written, RunError> {
+        if self.input.refreshed_fingerprint()? != self.input.fingerprint() {
+            return Err(RunError::InputChanged);
+        }
+        let order = recorder.store.order()?;
+        let log = LogReader::open(&self.state)?;
+        output::write(&self.plan, &self.input, &self.selection, order, log)
+    }
+
+    fn summary(&self, recorder: &Recorder, done: bool, written: Option<&Written>) -> Summary {
+        let rows = recorder.progress.rows();
+        let stop_reason = match (done, self.stop.reason()) {
+            (true, _) => None,
+            (false, Some(reason)) => Some(reason),
+            (false, None) => Some(StopReason::NoModelLeft),
+        };
+        let sum = recorder.progress.totals.sum();
+        Summary {
+            job: self.plan.job.name.clone(),
+            run: recorder.store.ledger().runs.last().map(|run| run.run),
+            exit_code: stop_reason.map_or(if rows.failed > 0 { 4 } else { 0 }, StopReason::exit_code),
+            stop_reason,
+            rows,
+            attempts: sum.attempts,
+            rate_limited: sum.rate_limited,
+            usage: sum.usage,
+            cost_usd: sum.cost_usd,
+            cost_unknown_rows: sum.cost_unknown_rows,
+            possibly_billed: recorder.progress.totals.possibly_billed,
+            elapsed_ms: u64::try_from(recorder.progress.elapsed().as_millis()).unwrap_or(u64::MAX),
+            failures: recorder.progress.failures(),
+            tallies: recorder.progress.totals.tallies.clone(),
+            simulated: self.simulated.clone(),
+            removed: self.upstreams.iter().filter_map(removal).collect(),
+            results: written.map(|written| written.results.path.clone()),
+            errors: written.map(|written| written.errors.path.clone()),
+        }
+    }
+}
+
+/// How this invocation finds what is done.
+fn matching(store: &mut Store, identity: [u8; 16]) -> Result<Matching, RunError> {
+    Ok(match store.order_for(identity)? {
+        OrderState::Matched => Matching::ByNumber(store.order()?),
+        OrderState::Unmatched => Matching::ByKey(KeyIndex::build(store.outcomes())?),
+    })
+}
+
+/// Returns with the reason of a stop when its drain has taken too long.
+async fn drained_too_long(stop: &Stop, drain: std::time::Duration) -> StopReason {
+    stop.draining().await;
+    tokio::time::sleep(drain).await;
+    stop.reason().unwrap_or(StopReason::Interrupted)
+}
+
+fn removal(upstream: &Upstream) -> Option<String> {
+    let why = upstream.removed()?;
+    Some(format!("{}/{}: {}: {}", upstream.provider_name, upstream.wire, why.kind, why.message))
+}

@@ -1,0 +1,197 @@
+//! What one row has been through, and the log lines that tell it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::prepare::Hashes;
+use crate::provider::Answer;
+use crate::types::{AttemptLine, CallNumber, Failure, FailureKind, Key, Money, OutcomeLine, TrailEntry, Usage};
+
+/// One call that has ended, however it did.
+pub(super) struct CallRecord {
+    pub call: CallNumber,
+    pub provider: Arc<str>,
+    pub model: Arc<str>,
+    pub latency: Duration,
+    pub usage: Option<Usage>,
+    /// `None` where it cost something that is not known.
+    pub cost: Option<Money>,
+    pub possibly_billed: bool,
+    pub worst_cost: Option<Money>,
+    pub request_id: Option<String>,
+    pub end: CallEnd,
+}
+
+/// How a call ended.
+pub(super) enum CallEnd {
+    Answer(Answer),
+    Failure(Failure),
+    /// It was cut by a stop: its end is not known.
+    Cut,
+}
+
+impl CallEnd {
+    fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failure(failure) => Some(failure),
+            Self::Answer(_) | Self::Cut => None,
+        }
+    }
+}
+
+/// A row's attempts so far.
+pub(super) struct Trail {
+    row: u64,
+    key: Key,
+    hashes: Hashes,
+    task: Arc<str>,
+    replaces: Option<u64>,
+    entries: Vec<TrailEntry>,
+    /// The next attempt comes from another model.
+    falling: bool,
+}
+
+impl Trail {
+    /// `earlier`: attempts on record from before a stop, which the row's cost counts in.
+    pub fn new(
+        row: u64,
+        key: Key,
+        hashes: Hashes,
+        task: Arc<str>,
+        replaces: Option<u64>,
+        earlier: Vec<TrailEntry>,
+    ) -> Self {
+        Self { row, key, hashes, task, replaces, entries: earlier, falling: false }
+    }
+
+    /// The line of a call that is not the row's last. `retry`: it was a further try of the same model.
+    pub fn attempt(&mut self, record: CallRecord, retry: bool, fell_back: bool) -> AttemptLine {
+        self.entries.push(entry(&record));
+        let CallRecord { call, provider, model, latency, usage, cost, possibly_billed, worst_cost, end, .. } = record;
+        let failure = match end {
+            CallEnd::Failure(failure) => Some(failure),
+            CallEnd::Answer(_) | CallEnd::Cut => None,
+        };
+        let fell_in = std::mem::replace(&mut self.falling, fell_back);
+        AttemptLine {
+            call,
+            key: self.key,
+            row: self.row,
+            run: 0,
+            at: 0,
+            task: self.task.to_string(),
+            provider: provider.to_string(),
+            model: model.to_string(),
+            failure,
+            latency_ms: millis(latency),
+            usage,
+            cost,
+            possibly_billed,
+            worst_cost: worst_cost.filter(|_| possibly_billed),
+            retry,
+            fell_back,
+            fell_in,
+        }
+    }
+
+    /// The line of a row that ends with this call.
+    pub fn outcome(mut self, record: CallRecord, retry: bool) -> OutcomeLine {
+        self.entries.push(entry(&record));
+        let mut line = self.line();
+        line.call = record.call;
+        line.failure = record.end.failure().cloned();
+        line.provider = record.provider.to_string();
+        line.model = record.model.to_string();
+        line.usage = record.usage;
+        line.cost = record.cost;
+        line.latency_ms = millis(record.latency);
+        line.request_id = record.request_id;
+        line.retry = retry;
+        line.fell_in = self.falling;
+        line.possibly_billed = record.possibly_billed;
+        line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed);
+        if let CallEnd::Answer(answer) = record.end {
+            line.truncated = answer.truncated;
+            line.reply = reply_line(&answer.body);
+        }
+        line
+    }
+
+    /// The line of a row that fails without a further call.
+    pub fn failed(self, failure: Failure) -> OutcomeLine {
+        let mut line = self.line();
+        if let Some(last) = line.trail.last().or(self.entries.last()) {
+            (line.provider, line.model) = (last.provider.clone(), last.model.clone());
+        }
+        line.failure = Some(failure);
+        line
+    }
+
+    /// A line with all that does not depend on the last call.
+    fn line(&self) -> OutcomeLine {
+        OutcomeLine {
+            call: 0,
+            key: self.key,
+            row: self.row,
+            id_hash: self.hashes.id,
+            row_hash: Some(self.hashes.row),
+            run: 0,
+            at: 0,
+            task: self.task.to_string(),
+            failure: None,
+            provider: String::new(),
+            model: String::new(),
+            attempts: u32::try_from(self.entries.len()).unwrap_or(u32::MAX),
+            usage: None,
+            cost: Some(Money::ZERO),
+            row_cost: self.entries.iter().map(|entry| entry.cost_usd).sum(),
+            latency_ms: 0,
+            request_id: None,
+            replaces: self.replaces,
+            retry: false,
+            fell_in: false,
+            truncated: false,
+            possibly_billed: false,
+            worst_cost: None,
+            trail: if self.entries.len() > 1 { self.entries.clone() } else { Vec::new() },
+            reply: None,
+        }
+    }
+}
+
+fn entry(record: &CallRecord) -> TrailEntry {
+    let failure = record.end.failure();
+    TrailEntry {
+        provider: record.provider.to_string(),
+        model: record.model.to_string(),
+        kind: failure.map(|failure| failure.kind),
+        status: failure.and_then(|failure| failure.status),
+        latency_ms: millis(record.latency),
+        cost_usd: record.cost,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The reply as it goes into a line: JSON has no raw line breaks but between tokens, where a blank means the same.
+fn reply_line(body: &[u8]) -> Option<Box<RawValue>> {
+    let mut text = String::from_utf8(body.to_vec()).ok()?;
+    if text.contains(['\n', '\r']) {
+        text = text.replace(['\n', '\r'], " ");
+    }
+    RawValue::from_string(text).ok()
+}
+
+/// The failure of a row whose own time ran out.
+pub(super) fn row_timeout(limit: Duration, last: Option<&Failure>) -> Failure {
+    let told = last.map_or_else(String::new, |last| format!("; the last attempt: {}", last.message));
+    Failure {
+        kind: FailureKind::RowTimeout,
+        status: last.and_then(|last| last.status),
+        message: format!("no answer within the row's {limit:?} (timeout.row){told}"),
+    }
+}
