@@ -1,3 +1,9 @@
-//! The `overnight` binary.
+//! The `overnight` binary: arguments in, exit code out. All else is the library's.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

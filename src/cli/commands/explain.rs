@@ -1,0 +1,47 @@
+//! `overnight explain`.
+
+use overnight::engine::{RowRef, explain};
+use overnight::job::{self, JobArgs};
+
+use crate::cli::args::{ExplainArgs, Global};
+use crate::cli::{print, print_error, screen};
+
+/// Tells all about one row; gives the exit code.
+pub fn execute(args: &ExplainArgs, global: &Global) -> u8 {
+    let job = match job::load(&job_args(args, global), &|name| std::env::var(name).ok()) {
+        Ok(job) => job,
+        Err(error) => {
+            print_error(&error);
+            return 3;
+        }
+    };
+    let by_number = || RowRef::Number(args.row.unwrap_or_default());
+    let which = args.id.clone().map_or_else(by_number, RowRef::Id);
+    match explain(job, &which) {
+        Ok(explanation) if global.json => {
+            print(&format!("{}\n", serde_json::to_string(&explanation).unwrap_or_default()));
+            0
+        }
+        Ok(explanation) => {
+            print(&screen::explanation_text(&explanation));
+            0
+        }
+        Err(error) => {
+            print_error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn job_args(args: &ExplainArgs, global: &Global) -> JobArgs {
+    JobArgs {
+        job_file: args.job.clone(),
+        config: global.config.clone(),
+        set: args.set.clone(),
+        input: args.input.clone(),
+        model: args.model.clone(),
+        routes: args.routes.clone(),
+        keys_optional: true,
+        ..JobArgs::default()
+    }
+}

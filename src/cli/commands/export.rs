@@ -1,0 +1,97 @@
+//! `overnight export`.
+
+use std::io::{self, BufWriter, ErrorKind};
+use std::path::Path;
+
+use overnight::engine::{ExportOptions, ExportWhat, Exported, RunError, export};
+use overnight::job::{self, JobArgs};
+use overnight::sink::{ExportFormat, ExportTarget, SinkError};
+
+use crate::cli::args::{ExportArgs, ExportAs, Global};
+use crate::cli::{print, print_beside, print_error};
+
+/// Writes what is done so far; gives the exit code.
+pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
+    let job_args = JobArgs {
+        job_file: args.job.clone(),
+        config: global.config.clone(),
+        set: args.set.clone(),
+        ..JobArgs::default()
+    };
+    let job = match job::load(&job_args, &|name| std::env::var(name).ok()) {
+        Ok(job) => job,
+        Err(error) => {
+            print_error(&error);
+            return 3;
+        }
+    };
+    match export(job, ExportOptions { what: what(args), target: target(args) }) {
+        Ok(exported) => {
+            tell(exported, args, global);
+            0
+        }
+        // As for any filter.
+        Err(error) if is_closed_pipe(&error) => 0,
+        Err(error) => {
+            print_error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn to_stdout(args: &ExportArgs) -> bool {
+    args.output == Path::new("-")
+}
+
+fn target(args: &ExportArgs) -> ExportTarget {
+    if to_stdout(args) {
+        ExportTarget::Stream(Box::new(BufWriter::with_capacity(64 << 10, io::stdout())))
+    } else {
+        ExportTarget::File(args.output.clone())
+    }
+}
+
+fn what(args: &ExportArgs) -> ExportWhat {
+    if args.failed {
+        return ExportWhat::FailedInput;
+    }
+    let is_csv = args.output.extension().is_some_and(|extension| extension == "csv");
+    ExportWhat::Results(match args.format {
+        Some(ExportAs::Csv) => ExportFormat::Csv,
+        None if is_csv => ExportFormat::Csv,
+        Some(ExportAs::Jsonl) | None => ExportFormat::Jsonl,
+        Some(ExportAs::OpenaiBatch) => ExportFormat::OpenaiBatch,
+    })
+}
+
+/// Where data go to standard output, this goes beside them.
+fn tell(exported: Option<Exported>, args: &ExportArgs, global: &Global) {
+    let print = if to_stdout(args) { print_beside } else { print };
+    if global.json {
+        let line = serde_json::to_string(&exported.unwrap_or_default()).unwrap_or_default();
+        print(&format!("{line}\n"));
+    } else if !global.quiet {
+        print(&text(exported, args));
+    }
+}
+
+fn text(exported: Option<Exported>, args: &ExportArgs) -> String {
+    let Some(exported) = exported else {
+        return "nothing to export: no run of this job has recorded anything yet\n".to_owned();
+    };
+    let Exported { written, left_out, not_done } = exported;
+    let to = if to_stdout(args) { String::new() } else { format!(" to {}", args.output.display()) };
+    let left = match (args.failed, left_out) {
+        (_, 0) => String::new(),
+        (true, rows) => format!(", {rows} did not fail"),
+        (false, rows) => format!(", {rows} failed (export --failed)"),
+    };
+    let rest = if not_done > 0 { format!(", {not_done} not done yet") } else { String::new() };
+    let rows = if written == 1 { "row" } else { "rows" };
+    format!("{written} {rows} exported{to}{left}{rest}\n")
+}
+
+fn is_closed_pipe(error: &RunError) -> bool {
+    matches!(error, RunError::Sink(SinkError::Io { source, .. }) | RunError::Output(SinkError::Io { source, .. })
+        if source.kind() == ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,82 @@
+//! `overnight report`.
+
+use std::io::Write;
+use std::path::Path;
+
+use overnight::job::Job;
+use overnight::report::{PriceSource, Report, to_csv, to_json, to_markdown};
+use overnight::types::{Ledger, Money, Price};
+
+use super::standing::{ReadError, load, standing};
+use crate::cli::args::{Global, ReportArgs, ReportFormat};
+use crate::cli::{print, print_error, screen};
+
+/// Writes the report; gives the exit code.
+pub fn execute(args: &ReportArgs, global: &Global) -> u8 {
+    match run(args, global) {
+        Ok(()) => 0,
+        Err(error) => {
+            print_error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
+    let job = load(&args.job, global)?;
+    let found = standing(&job.state)?.filter(|(_, standing)| !standing.ledger.runs.is_empty());
+    let Some((_, standing)) = found else {
+        print(&screen::nothing_yet(&job.name, &args.job, global.json));
+        return Ok(());
+    };
+    let source = |provider: &str, model: &str| price_source(&job, &standing.ledger, provider, model);
+    let report = Report::new(&job.name, &standing.ledger, args.run, &source)?;
+    let text = match args.format {
+        ReportFormat::Json => to_json(&report)?,
+        ReportFormat::Table if global.json => to_json(&report)?,
+        ReportFormat::Csv => to_csv(&report)?,
+        ReportFormat::Markdown => to_markdown(&report),
+        ReportFormat::Table => screen::report_text(&report),
+    };
+    match args.output.as_deref().filter(|path| *path != Path::new("-")) {
+        None => print(&text),
+        Some(path) => replace(path, &text).map_err(|error| {
+            ReadError::Io(format!("cannot write {}: {error}\n  hint: another -o FILE", path.display()))
+        })?,
+    }
+    Ok(())
+}
+
+/// A model that the job no longer has was priced when it ran, if its cost is known.
+fn price_source(job: &Job, ledger: &Ledger, provider: &str, model: &str) -> PriceSource {
+    let found = job.models.iter().find_map(|known| {
+        let theirs = job.providers.get(known.provider)?;
+        (theirs.settings.name == provider && known.wire == model).then_some((known, theirs))
+    });
+    let was_priced = || {
+        let tallies = ledger.runs.iter().flat_map(|run| &run.totals.tallies);
+        let of_model = |id: &overnight::types::TallyId| id.provider == provider && id.model == model;
+        tallies.filter(|(id, _)| of_model(id)).any(|(_, tally)| tally.cost_usd > Money::ZERO)
+    };
+    match found {
+        Some((known, theirs)) if theirs.free && known.price == Some(Price::FREE) => PriceSource::SelfHosted,
+        Some((known, _)) if known.price.is_some() => PriceSource::JobFile,
+        None if was_priced() => PriceSource::JobFile,
+        Some(_) | None => PriceSource::Unknown,
+    }
+}
+
+/// Writes the file beside and renames it, so that nobody reads half a report.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".report.").suffix(".overnight.tmp");
+    // A temporary file is private by default; this one becomes the user's, readable as the umask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! What the commands that only read have in common: the job, and how it stands.
+
+use std::path::Path;
+
+use overnight::job::{self, Job, JobArgs, JobError};
+use overnight::report::ReportError;
+use overnight::source::SourceError;
+use overnight::store::{Standing, StateDir, StoreError, read_standing};
+
+use crate::cli::args::Global;
+
+/// Why a command that only reads has nothing to tell.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The job file is not valid.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// The state cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The input cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// There is no such report.
+    #[error("{0}")]
+    Report(#[from] ReportError),
+    /// A file or a stream failed.
+    #[error("{0}")]
+    Io(String),
+}
+
+impl ReadError {
+    /// The exit code that tells it.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Report(ReportError::NoSuchRun { .. }) => 2,
+            Self::Job(_) => 3,
+            Self::Store(_) | Self::Source(_) | Self::Report(_) | Self::Io(_) => 1,
+        }
+    }
+}
+
+/// The job; a key that is not set is no obstacle, as nothing is sent.
+pub fn load(job_file: &Path, global: &Global) -> Result<Job, JobError> {
+    let args = JobArgs {
+        job_file: job_file.to_owned(),
+        config: global.config.clone(),
+        keys_optional: true,
+        ..JobArgs::default()
+    };
+    job::load(&args, &|name| std::env::var(name).ok())
+}
+
+/// The job's state directory and how it stands; `None` where nothing has run yet.
+pub fn standing(state: &Path) -> Result<Option<(StateDir, Standing)>, StoreError> {
+    let Some(dir) = StateDir::open_existing(state)? else { return Ok(None) };
+    Ok(read_standing(&dir)?.map(|standing| (dir, standing)))
+}

@@ -1,0 +1,54 @@
+//! What `overnight help COMMAND` shows below the flags.
+
+pub const RUN: &str = "\
+Examples:
+  overnight run jobs/tag.toml                    run it; again: go on where it stopped
+  overnight run jobs/tag.toml --limit 20         the first 20 rows, to look at answers
+  overnight run jobs/tag.toml --sample 100 --model openai/gpt-4o-mini
+                                                 100 rows through another model
+  overnight run jobs/tag.toml --route tag=small,large
+                                                 another route for the task `tag`
+  overnight run jobs/tag.toml --set input.path=may.csv --output out/may.jsonl
+                                                 the same job over another file
+  overnight run jobs/tag.toml -q --json          for cron: one line of JSON at the end
+
+Rows that are done are not sent again, whatever ended the run before. Results are
+written when nothing remains; failed rows stand in the errors file.";
+
+pub const SIM: &str = "\
+Examples:
+  overnight sim                                  on http://127.0.0.1:8089/v1
+  overnight sim --listen 127.0.0.1:0             on a free port, which it tells
+  overnight sim --set latency=200ms --set limits.rpm=300
+  overnight sim --set faults.server_error=0.1 --set limit_window=1s
+
+A job uses it with base_url = \"http://127.0.0.1:8089/v1\". A provider with
+kind = \"simulated\" needs no server: the simulator runs within the run.";
+
+pub const INIT: &str = "\
+Examples:
+  overnight init reviews.csv                     writes reviews.toml
+  overnight init letters/                        a folder of texts: one file, one row
+  overnight init reviews.csv --model ollama/qwen3 -o jobs/tag.toml
+  overnight init                                 a tiny sample and a job for it
+  overnight init --example                       lists the built-in examples
+  overnight init --example tag-csv               unpacks one here
+
+Nothing is overwritten. The job file runs as it is; its comments say what to change.";
+
+pub const SCHEMA: &str = "\
+Examples:
+  overnight schema > overnight.schema.json
+  and as the first line of a job file, for editors with Taplo (Even Better TOML):
+  #:schema ./overnight.schema.json";
+
+pub const COMPLETIONS: &str = "\
+Examples:
+  overnight completions bash > ~/.local/share/bash-completion/completions/overnight
+  overnight completions zsh > ~/.zfunc/_overnight
+  overnight completions fish > ~/.config/fish/completions/overnight.fish";
+
+pub const MAN: &str = "\
+Examples:
+  overnight man > ~/.local/share/man/man1/overnight.1
+  overnight man run | man -l -";

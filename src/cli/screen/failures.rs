@@ -1,0 +1,116 @@
+//! Failed rows for people: what, how many, one of them, and what to do.
+
+use std::path::Path;
+
+use overnight::report::FailureGroup;
+
+use super::words::{counted, model_name, one_line};
+
+const WIDTH: usize = 80;
+
+/// A paragraph a group, line break at the end included.
+pub fn failures_text(job: &str, job_file: &Path, groups: &[FailureGroup]) -> String {
+    let failed: u64 = groups.iter().map(|group| group.count).sum();
+    if failed == 0 {
+        return format!("{job}: no failed rows\n");
+    }
+    let mut text = format!("{job}: {}\n", counted(failed, "failed row"));
+    for group in groups {
+        text.push_str(&paragraph(group));
+    }
+    let next = format!(
+        "\nthe next run sends those again that may pass by themselves:\n  overnight run {}\n",
+        job_file.display()
+    );
+    text + &next
+}
+
+fn paragraph(group: &FailureGroup) -> String {
+    let mut heading = vec![group.kind.to_string(), counted(group.count, "row")];
+    if !group.task.is_empty() {
+        heading.push(format!("task {}", group.task));
+    }
+    if !group.provider.is_empty() {
+        heading.push(model_name(&group.provider, &group.model));
+    }
+    let example = &group.example;
+    let place = example.at.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
+    let status = example.status.map_or_else(String::new, |status| format!("{status} "));
+    let what = format!("row {}{place}: {status}{}", example.row, one_line(&example.message));
+    format!("\n{}\n{}{}", heading.join("  "), wrapped("  ", &what), wrapped("  hint: ", group.advice))
+}
+
+/// Lines of at most 80 columns, as far as words allow; all begin where the first one's text does.
+fn wrapped(label: &str, text: &str) -> String {
+    let indent = " ".repeat(label.len());
+    let (mut out, mut line) = (String::new(), label.to_owned());
+    let mut first = true;
+    for word in text.split(' ') {
+        if !first && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            (line, first) = (indent.clone(), true);
+        }
+        if !first {
+            line.push(' ');
+        }
+        line.push_str(word);
+        first = false;
+    }
+    out + &line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use overnight::report::{Example, advice};
+    use overnight::types::FailureKind;
+
+    use super::*;
+
+    fn group(kind: FailureKind, provider: &str, message: &str) -> FailureGroup {
+        FailureGroup {
+            kind,
+            task: "tag".to_owned(),
+            provider: provider.to_owned(),
+            model: "qwen-plus".to_owned(),
+            count: 1_200,
+            example: Example {
+                row: 1_718,
+                at: Some("data/reviews.csv:1719".to_owned()),
+                status: (!provider.is_empty()).then_some(400),
+                message: message.to_owned(),
+                failed_at: 0,
+            },
+            advice: advice(kind),
+        }
+    }
+
+    #[test]
+    fn each_group_has_an_example_and_a_hint_within_eighty_columns() {
+        let groups = [
+            group(
+                FailureKind::ContextLength,
+                "gateway",
+                "This model's maximum context length is 4096 tokens.\nHowever, your messages resulted in 8192 tokens.",
+            ),
+            group(FailureKind::BadRow, "", "2 columns instead of 3"),
+        ];
+        insta::assert_snapshot!(failures_text("tag-reviews", Path::new("jobs/tag.toml"), &groups), @r"
+        tag-reviews: 2,400 failed rows
+
+        context_length  1,200 rows  task tag  gateway/qwen-plus
+          row 1718 (data/reviews.csv:1719): 400 This model's maximum context length is
+          4096 tokens. However, your messages resulted in 8192 tokens.
+          hint: give the task a fallback with a larger context, or shorten the prompt
+
+        bad_row  1,200 rows  task tag
+          row 1718 (data/reviews.csv:1719): 2 columns instead of 3
+          hint: mend these records in the input, or raise input.max_row if they are only
+                long
+
+        the next run sends those again that may pass by themselves:
+          overnight run jobs/tag.toml
+        ");
+        assert_eq!(failures_text("x", Path::new("x.toml"), &[]), "x: no failed rows\n");
+    }
+}

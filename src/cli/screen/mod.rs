@@ -1,0 +1,27 @@
+//! Shows a run to whoever started it: bars on a terminal, lines in a log file, and the summary at the end.
+//!
+//! Owns wording and layout. Every picture is a function of the last snapshot, so that nothing here counts; what a run does
+//! is decided below, and told in events.
+
+mod bars;
+mod choice;
+mod echo;
+mod explanation;
+mod failures;
+mod paint;
+mod phrases;
+mod plain;
+mod report;
+mod status;
+mod summary;
+mod survey;
+mod words;
+
+pub use choice::{LogWriter, ProgressMode, Screen};
+pub use explanation::explanation_text;
+pub use failures::failures_text;
+pub use report::report_text;
+pub use status::{State, Status, nothing_yet, status_line, status_text};
+pub use summary::summary_text;
+pub use survey::survey_text;
+pub use words::one_line;

@@ -1,0 +1,315 @@
+//! The text at the end of a run: what was done, what it cost, and what to do next.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use overnight::event::{StopReason, Summary};
+use overnight::types::{Money, Tally, TallyId};
+
+use super::paint::Paint;
+use super::phrases;
+use super::words::{cost, count, counted, model_name, one_line, short, span, usd};
+use crate::cli::args::ColorMode;
+
+/// For files and mails, where no terminal tells its width.
+pub(super) const WIDTH: u16 = 80;
+
+/// The summary as text for standard output, line break at the end included.
+pub fn summary_text(summary: &Summary, color: ColorMode) -> String {
+    text_of(summary, Paint::new(color, &io::stdout()))
+}
+
+fn text_of(summary: &Summary, paint: Paint) -> String {
+    let mut text = Lines(String::new());
+    text.whole(&heading(summary, paint));
+    rows(summary, &mut text);
+    money(summary, &mut text);
+    if summary.tallies.iter().any(|(_, tally)| tally.attempts > 0) {
+        text.whole(&format!("\n{}\n", by_model(&summary.tallies)));
+    }
+    warnings(summary, &mut text);
+    files(summary, &mut text);
+    next(summary, &mut text);
+    text.0
+}
+
+fn heading(summary: &Summary, paint: Paint) -> String {
+    let run = summary.run.map_or_else(String::new, |run| format!(", run {run}"));
+    let ending = phrases::ending(summary.stop_reason);
+    let ending = match (summary.stop_reason, summary.rows.failed) {
+        (Some(_), _) => paint.red(ending),
+        (None, 0) => paint.green(ending),
+        (None, _) => paint.yellow(ending),
+    };
+    let elapsed = match summary.elapsed_ms {
+        millis @ 0..10_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
+        millis => span(Duration::from_millis(millis)),
+    };
+    let why = summary.stop_reason.map_or_else(String::new, |reason| format!(": {}", reason.words()));
+    format!("{}{run}, {ending} after {elapsed}{why}", summary.job)
+}
+
+/// Lines with a label before them.
+pub(super) struct Lines(pub(super) String);
+
+impl Lines {
+    pub(super) fn whole(&mut self, line: &str) {
+        self.0.push_str(line);
+        self.0.push('\n');
+    }
+
+    pub(super) fn add(&mut self, label: &str, line: &str) {
+        self.whole(format!("{label:<16} {line}").trim_end());
+    }
+}
+
+fn rows(summary: &Summary, text: &mut Lines) {
+    let rows = &summary.rows;
+    let mut parts = vec![format!("{} succeeded", count(rows.succeeded)), format!("{} failed", count(rows.failed))];
+    if rows.failed_before > 0 {
+        parts.push(format!("{} failed in earlier runs", count(rows.failed_before)));
+    }
+    parts.push(format!("{} remaining", count(rows.remaining)));
+    text.add("rows", &format!("{} in all: {}", count(rows.total), parts.join(", ")));
+    if rows.skipped > 0 {
+        text.add("", &format!("{} done before and not sent again", count(rows.skipped)));
+    }
+    if rows.truncated > 0 {
+        text.add(
+            "truncated",
+            &format!("{} stopped at the output limit (max_tokens)", counted(rows.truncated, "answer")),
+        );
+    }
+    if !summary.failures.is_empty() {
+        let kinds: Vec<String> =
+            summary.failures.iter().map(|(kind, rows)| format!("{} {kind}", count(*rows))).collect();
+        text.add("failed", &kinds.join(", "));
+    }
+}
+
+fn money(summary: &Summary, text: &mut Lines) {
+    let limited = match summary.rate_limited {
+        0 => String::new(),
+        limited => format!(", {} of them rate limited", count(limited)),
+    };
+    text.add("requests", &format!("{} sent{limited}", count(summary.attempts)));
+    let usage = &summary.usage;
+    let part =
+        |tokens: u64, what: &str| if tokens > 0 { format!(" ({} {what})", count(tokens)) } else { String::new() };
+    let (cached, reasoning) = (part(usage.cached_input_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
+    let (input, output) = (count(usage.input_tokens), count(usage.output_tokens));
+    text.add("tokens", &format!("{input} in{cached}, {output} out{reasoning}"));
+    text.add("cost", &total_cost(summary));
+    let possibly = &summary.possibly_billed;
+    if possibly.attempts > 0 {
+        let unpriced = match possibly.cost_unknown {
+            0 => String::new(),
+            calls => format!(" ({} without a known bound)", count(calls)),
+        };
+        let (calls, most) = (counted(possibly.attempts, "call"), usd(possibly.max_cost_usd));
+        text.add("possibly billed", &format!("{calls}, end not known: at most {most}{unpriced}"));
+    }
+}
+
+fn total_cost(summary: &Summary) -> String {
+    let wasted: Money = summary.tallies.iter().map(|(_, tally)| tally.wasted_usd).sum();
+    let wasted = if wasted > Money::ZERO { format!(" ({} wasted)", usd(wasted)) } else { String::new() };
+    let known = format!("{}{wasted}", usd(summary.cost_usd));
+    let unknown = format!("an unknown part for {}", counted(summary.cost_unknown_rows, "row"));
+    match (summary.cost_usd, summary.cost_unknown_rows) {
+        (_, 0) => known,
+        (Money::ZERO, rows) => format!("unknown for {}", counted(rows, "row")),
+        (_, _) => format!("{known} and {unknown}"),
+    }
+}
+
+/// A line for each model and task; the task's column only where there is more than one.
+fn by_model(tallies: &[(TallyId, Tally)]) -> String {
+    let many_tasks = tallies.iter().any(|(id, _)| id.task != tallies[0].0.task);
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let names: &[&str] = if many_tasks { &["model", "task"] } else { &["model"] };
+    let figures = ["rows", "failed", "requests", "in", "out", "cost"];
+    table.set_header(names.iter().map(Cell::new).chain(figures.map(figure)));
+    for (id, tally) in tallies {
+        let mut row = vec![Cell::new(name(id))];
+        if many_tasks {
+            row.push(Cell::new(&id.task));
+        }
+        row.extend([
+            figure(&count(tally.succeeded + tally.failed)),
+            figure(&count(tally.failed)),
+            figure(&count(tally.attempts)),
+            figure(&short(tally.usage.input_tokens)),
+            figure(&short(tally.usage.output_tokens)),
+            figure(&cost(tally.cost_usd, tally.cost_unknown_rows)),
+        ]);
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}
+
+fn name(id: &TallyId) -> String {
+    if id.provider.is_empty() { "(not sent)".to_owned() } else { model_name(&id.provider, &id.model) }
+}
+
+fn figure(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
+
+fn warnings(summary: &Summary, text: &mut Lines) {
+    for removed in &summary.removed {
+        text.add("model removed", &one_line(removed));
+    }
+    if !summary.simulated.is_empty() {
+        text.add("simulated", &format!("the answers of {} are invented", summary.simulated.join(", ")));
+    }
+}
+
+fn files(summary: &Summary, text: &mut Lines) {
+    if let Some(results) = &summary.results {
+        text.add("results", &shown(results));
+    }
+    if let Some(errors) = summary.errors.as_ref().filter(|_| summary.rows.failed + summary.rows.failed_before > 0) {
+        text.add("errors", &shown(errors));
+    }
+}
+
+fn next(summary: &Summary, text: &mut Lines) {
+    let Some(reason) = summary.stop_reason else { return };
+    let first = match reason {
+        StopReason::Interrupted | StopReason::Terminated | StopReason::Deadline | StopReason::OutputClosed => {
+            "run the same command to go on"
+        }
+        StopReason::MaxFailures | StopReason::FirstRowsFailed => {
+            "see `overnight errors`, then run the same command to go on"
+        }
+        StopReason::NoModelLeft | StopReason::Failed => "mend the cause, then run the same command to go on",
+    };
+    text.add("next", first);
+    text.add("", "all answers so far are kept; their rows are not sent again");
+}
+
+/// From the working directory, where that is shorter.
+fn shown(path: &Path) -> String {
+    let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
+    let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    below.unwrap_or(path).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use overnight::event::RowCounts;
+    use overnight::types::{FailureKind, PossiblyBilled, Usage};
+
+    use super::*;
+
+    fn tally(task: &str, model: &str, tally: Tally) -> (TallyId, Tally) {
+        let provider = if model.is_empty() { String::new() } else { "gateway".to_owned() };
+        (TallyId { task: task.to_owned(), provider, model: model.to_owned() }, tally)
+    }
+
+    fn summary() -> Summary {
+        let usage =
+            Usage { input_tokens: 1_234_567, cached_input_tokens: 1_000, output_tokens: 45_000, reasoning_tokens: 0 };
+        let plus = Tally {
+            succeeded: 900,
+            failed: 8,
+            attempts: 1_020,
+            rate_limited: 100,
+            usage,
+            cost_usd: "1.5".parse().unwrap(),
+            wasted_usd: "0.25".parse().unwrap(),
+            ..Tally::default()
+        };
+        let max = Tally { succeeded: 90, attempts: 95, cost_unknown_rows: 90, ..Tally::default() };
+        Summary {
+            job: "tag-reviews".to_owned(),
+            run: Some(3),
+            exit_code: 4,
+            stop_reason: None,
+            rows: RowCounts { total: 2_000, succeeded: 1_990, failed: 10, skipped: 1_000, ..RowCounts::default() },
+            attempts: 1_115,
+            rate_limited: 100,
+            usage,
+            cost_usd: "1.5".parse().unwrap(),
+            cost_unknown_rows: 90,
+            possibly_billed: PossiblyBilled { attempts: 1, max_cost_usd: "0.01".parse().unwrap(), cost_unknown: 0 },
+            elapsed_ms: 125_000,
+            failures: vec![(FailureKind::ContextLength, 8), (FailureKind::BadRow, 2)],
+            tallies: vec![
+                tally("tag", "qwen-plus", plus),
+                tally("tag", "", Tally { failed: 2, ..Tally::default() }),
+                tally("tag", "qwen-max", max),
+            ],
+            simulated: Vec::new(),
+            removed: Vec::new(),
+            results: Some("out/reviews.jsonl".into()),
+            errors: Some("out/reviews.errors.jsonl".into()),
+        }
+    }
+
+    #[test]
+    fn a_finished_run_tells_rows_failures_cost_and_files() {
+        let expected = "\
+tag-reviews, run 3, finished after 2m 05s
+rows             2,000 in all: 1,990 succeeded, 10 failed, 0 remaining
+                 1,000 done before and not sent again
+failed           8 context_length, 2 bad_row
+requests         1,115 sent, 100 of them rate limited
+tokens           1,234,567 in (1,000 cached), 45,000 out
+cost             $1.5000 ($0.2500 wasted) and an unknown part for 90 rows
+possibly billed  1 call, end not known: at most $0.0100
+
+ model              rows  failed  requests    in  out     cost
+ gateway/qwen-plus   908       8     1,020  1.2M  45k  $1.5000
+ (not sent)            2       2         0     0    0       $0
+ gateway/qwen-max     90       0        95     0    0  unknown
+
+results          out/reviews.jsonl
+errors           out/reviews.errors.jsonl
+";
+        assert_eq!(text_of(&summary(), Paint::default()), expected);
+    }
+
+    #[test]
+    fn a_stopped_run_tells_why_and_how_to_go_on() {
+        let mut summary = summary();
+        summary.stop_reason = Some(StopReason::NoModelLeft);
+        summary.rows =
+            RowCounts { total: 2_000, succeeded: 500, remaining: 1_500, truncated: 1, ..RowCounts::default() };
+        (summary.results, summary.errors) = (None, None);
+        summary.failures.clear();
+        summary.tallies.clear();
+        (summary.cost_usd, summary.possibly_billed) = (Money::ZERO, PossiblyBilled::default());
+        summary.removed = vec!["gateway/qwen-plus: auth (no such key)".to_owned()];
+        summary.simulated = vec!["sim".to_owned()];
+        let expected = "\
+tag-reviews, run 3, stopped after 2m 05s: a route has no model left that can be used
+rows             2,000 in all: 500 succeeded, 0 failed, 1,500 remaining
+truncated        1 answer stopped at the output limit (max_tokens)
+requests         1,115 sent, 100 of them rate limited
+tokens           1,234,567 in (1,000 cached), 45,000 out
+cost             unknown for 90 rows
+model removed    gateway/qwen-plus: auth (no such key)
+simulated        the answers of sim are invented
+next             mend the cause, then run the same command to go on
+                 all answers so far are kept; their rows are not sent again
+";
+        assert_eq!(text_of(&summary, Paint::default()), expected);
+    }
+
+    #[test]
+    fn eighty_columns_hold_the_table_with_tasks_and_long_names() {
+        let mut summary = summary();
+        let long = "a-model-with-a-very-long-name-that-goes-on-2026-01-01";
+        summary.tallies.push(tally("another-long-task-name", long, summary.tallies[0].1.clone()));
+        for line in by_model(&summary.tallies).lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

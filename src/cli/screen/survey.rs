@@ -1,0 +1,102 @@
+//! The plan of a run as text: what would be sent, why, what it would cost and how long it would take.
+
+use std::time::Duration;
+
+use comfy_table::presets::NOTHING;
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use overnight::engine::{ModelShare, Range, Survey};
+use overnight::types::Money;
+
+use super::summary::{Lines, WIDTH};
+use super::words::{cost, count, counted, model_name, one_line, short, span, usd};
+
+/// The plan as text for standard output, line break at the end included.
+pub fn survey_text(survey: &Survey) -> String {
+    let mut text = Lines(String::new());
+    text.whole(&format!("{}: the plan; nothing was sent", survey.job));
+    let done = survey.rows.saturating_sub(survey.remaining);
+    text.add(
+        "rows",
+        &format!("{} selected: {} done, {} to send", count(survey.rows), count(done), count(survey.remaining)),
+    );
+    if survey.remaining > 0 {
+        text.add("because", &reasons(survey));
+        effort(survey, &mut text);
+    }
+    warnings(survey, &mut text);
+    if !survey.by_model.is_empty() {
+        text.whole(&format!("\n{}", by_model(&survey.by_model)));
+        text.whole("\nTokens and costs are estimates; retries and fallbacks come on top.");
+    }
+    text.whole(&match survey.remaining {
+        0 => "Nothing is left to send.".to_owned(),
+        _ => format!("Send them: overnight run {}", survey.job_file.display()),
+    });
+    text.0
+}
+
+fn reasons(survey: &Survey) -> String {
+    let resend = &survey.resend;
+    let reasons = [
+        (resend.new, "new"),
+        (resend.row_changed, "row changed"),
+        (resend.job_changed, "prompt, params or model changed"),
+        (resend.failed, "failed before"),
+    ];
+    let told = reasons.iter().filter(|(rows, _)| *rows > 0);
+    told.map(|(rows, reason)| format!("{} {reason}", count(*rows))).collect::<Vec<_>>().join(", ")
+}
+
+fn effort(survey: &Survey, text: &mut Lines) {
+    let bound = survey.bound_by.as_ref().map_or_else(String::new, |bound| format!(", bound by {bound}"));
+    text.add("time", &format!("about {}{bound}", span(Duration::from_secs(survey.seconds))));
+    let total = |of: fn(&Range<Money>) -> Option<Money>| {
+        let known: Money = survey.by_model.iter().filter_map(|share| of(&share.cost_usd)).sum();
+        let unknown =
+            survey.by_model.iter().filter(|share| of(&share.cost_usd).is_none()).map(|share| share.rows).sum();
+        cost(known, unknown)
+    };
+    let (expected, most) = (total(|cost| cost.expected), total(|cost| cost.high));
+    match expected.as_str() {
+        "unknown" => text.add("cost", "unknown: the job has no price or no output limit for its models"),
+        known => text.add("cost", &format!("about {known}, at most {most} without retries")),
+    }
+    if survey.duplicates > 0 {
+        text.add("duplicates", &format!("{} like one before", counted(survey.duplicates, "request")));
+    }
+}
+
+fn warnings(survey: &Survey, text: &mut Lines) {
+    for refused in &survey.unsendable {
+        text.add("cannot be sent", &format!("{}: {}", counted(refused.rows, "row"), refused.kind));
+        text.add("", &format!("{}: {}", refused.at, one_line(&refused.message)));
+    }
+    for name in &survey.missing_keys {
+        text.add("warning", &format!("environment variable {name} is not set; run needs it"));
+    }
+}
+
+fn by_model(shares: &[ModelShare]) -> String {
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let figures = ["rows", "in", "out", "cost", "at most"];
+    table.set_header(["model", "task"].map(Cell::new).into_iter().chain(figures.map(figure)));
+    for share in shares {
+        let tokens = |tokens: Option<u64>| tokens.map_or_else(|| "?".to_owned(), short);
+        let money = |money: Option<Money>| money.map_or_else(|| "unknown".to_owned(), usd);
+        table.add_row([
+            Cell::new(model_name(&share.provider, &share.model)),
+            Cell::new(&share.task),
+            figure(&count(share.rows)),
+            figure(&short(share.input_tokens)),
+            figure(&tokens(share.output_tokens.expected)),
+            figure(&money(share.cost_usd.expected)),
+            figure(&money(share.cost_usd.high)),
+        ]);
+    }
+    table.trim_fmt()
+}
+
+fn figure(text: &str) -> Cell {
+    Cell::new(text).set_alignment(CellAlignment::Right)
+}
