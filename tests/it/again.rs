@@ -1,0 +1,154 @@
+//! Failed rows sent again, and what a change of the job sends again.
+
+use serde_json::{Value, json};
+
+use crate::world::{Ran, SimServer, World};
+
+/// Rows of which every fifth is too long for the model `short`, and answers of at most three tokens.
+fn world(sim: &SimServer) -> World {
+    let world = World::new();
+    let job = format!(
+        r#"
+        [input]
+        path = "in.jsonl"
+        [output]
+        path = "out.jsonl"
+        [tasks.tag]
+        model = "short"
+        prompt = "Tag {{{{ text }}}}"
+        params = {{ max_tokens = 3 }}
+        [models.short]
+        provider = "p"
+        model = "short-context-100"
+        price = {{ input = 1, output = 2 }}
+        [models.long]
+        provider = "p"
+        price = {{ input = 10, output = 20 }}
+        [providers.p]
+        base_url = "{}"
+        "#,
+        sim.url()
+    );
+    world.write("job.toml", job);
+    world.write("in.jsonl", rows(20).join("\n"));
+    world
+}
+
+fn rows(count: usize) -> Vec<String> {
+    let text = |n: usize| if n.is_multiple_of(5) { "long ".repeat(200) } else { format!("row {n}") };
+    (1..=count).map(|n| json!({"id": n, "text": text(n)}).to_string()).collect()
+}
+
+fn attempts(ran: &Ran) -> u64 {
+    ran.summary()["attempts"].as_u64().unwrap()
+}
+
+#[test]
+fn what_another_model_answers_counts_for_the_job_as_written() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    let first = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((first.code, &first.summary()["rows"]["failed"]), (Some(4), &json!(4)), "{first:?}");
+
+    let none = world.overnight(&["retry", "job.toml", "--kind", "timeout,refusal", "--json"]);
+    assert_eq!((none.code, attempts(&none)), (Some(0), 0), "{none:?}");
+    let retried = world.overnight(&["retry", "job.toml", "--kind", "context_length", "--model", "long", "--json"]);
+    assert_eq!((retried.code, attempts(&retried)), (Some(0), 4), "{retried:?}");
+    assert_eq!(sim.ledger().by_model["long"].requests, 4);
+    assert_eq!(world.lines("out.jsonl").len(), 20);
+    assert_eq!(world.read("out.errors.jsonl"), "");
+
+    let asked = sim.ledger().requests;
+    let again = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((again.code, attempts(&again)), (Some(0), 0), "{again:?}");
+    // Found by key too, when the order of the rows is another.
+    world.write("in.jsonl", rows(20).into_iter().rev().collect::<Vec<_>>().join("\n"));
+    let turned = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((turned.code, attempts(&turned)), (Some(0), 0), "{turned:?}");
+    assert_eq!(sim.ledger().requests, asked);
+}
+
+#[test]
+fn rows_that_did_not_fail_are_left_alone_also_new_ones() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    world.write("in.jsonl", rows(24).join("\n"));
+    let retried = world.overnight(&["retry", "job.toml", "--json"]);
+    let summary = retried.summary();
+    assert_eq!((retried.code, &summary["attempts"]), (Some(4), &json!(4)), "{retried:?}");
+    assert_eq!((&summary["rows"]["failed"], &summary["rows"]["remaining"]), (&json!(4), &json!(4)), "{summary}");
+    assert_eq!(summary["stop_reason"], Value::Null);
+    // The new ones are the next run's.
+    let run = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((run.code, attempts(&run)), (Some(4), 4), "{run:?}");
+}
+
+#[test]
+fn truncated_answers_are_asked_for_again_with_more_room() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    let first = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!(first.summary()["rows"]["truncated"], 16, "{first:?}");
+    let more = "tasks.tag.params.max_tokens=500";
+    let retried = world.overnight(&["retry", "job.toml", "--kind", "truncated", "--set", more, "--json"]);
+    let summary = retried.summary();
+    assert_eq!((&summary["attempts"], &summary["rows"]["truncated"]), (&json!(16), &json!(0)), "{retried:?}");
+    assert!(world.lines("out.jsonl").iter().all(|line| line["finish_reason"] == "stop"));
+    let again = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((attempts(&again), &again.summary()["rows"]["truncated"]), (0, &json!(0)), "{again:?}");
+}
+
+#[test]
+fn a_failure_never_takes_the_place_of_a_truncated_answer() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    let before = world.read("out.jsonl");
+    // One that has no room for anything.
+    let wrong = "models.short.model=short-context-1";
+    let retried = world.overnight(&["retry", "job.toml", "--kind", "truncated", "--set", wrong, "--json"]);
+    let summary = retried.summary();
+    assert_eq!((retried.code, &summary["attempts"]), (Some(0), &json!(16)), "{retried:?}");
+    assert_eq!((&summary["rows"]["succeeded"], &summary["rows"]["truncated"]), (&json!(16), &json!(16)), "{summary}");
+    assert_eq!(world.read("out.jsonl"), before);
+}
+
+#[test]
+fn a_kind_that_does_not_exist_is_told_with_those_that_do() {
+    let sim = SimServer::start(json!({}));
+    let ran = world(&sim).overnight(&["retry", "job.toml", "--kind", "slow"]);
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.stderr.contains("--kind slow") && ran.stderr.contains("row_timeout, truncated"), "{ran:?}");
+}
+
+#[test]
+fn a_change_that_sends_done_rows_again_is_told_first() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    world.write("job.toml", world.read("job.toml").replace("Tag {{", "Label {{"));
+    let asked = sim.ledger().requests;
+
+    let stopped = world.overnight(&["run", "job.toml", "--set", "run.on_change=stop"]);
+    assert_eq!((stopped.code, sim.ledger().requests), (Some(3), asked), "{stopped:?}");
+    let words = "the job changed (tasks.tag.prompt): 20 rows that are done must be sent again, for about 0.00";
+    assert!(stopped.stderr.contains(words) && stopped.stderr.contains("run.on_change=resend"), "{stopped:?}");
+
+    let resent = world.overnight(&["run", "job.toml"]);
+    assert!(resent.stderr.contains(words), "{resent:?}");
+    assert_eq!(sim.ledger().requests, asked + 20);
+    let again = world.overnight(&["run", "job.toml"]);
+    assert!(!again.stderr.contains("the job changed"), "{again:?}");
+}
+
+#[test]
+fn rows_that_are_new_are_no_change_of_the_job() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    world.write("in.jsonl", rows(30).join("\n"));
+    let grown = world.overnight(&["run", "job.toml", "--set", "run.on_change=stop"]);
+    assert_eq!(grown.code, Some(4), "{grown:?}");
+    assert!(!grown.stderr.contains("the job changed"), "{grown:?}");
+}

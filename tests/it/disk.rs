@@ -1,0 +1,75 @@
+//! A disk that is full: the run stops with a clear error, and goes on when there is room.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::truth::{assert_books, assert_results, rows, totals, write_job, write_rows};
+use crate::world::{SimServer, World};
+
+const RUN: [&str; 3] = ["run", "job.toml", "--json"];
+
+/// A small disk of its own, in memory.
+struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    /// `None` where this user may not mount.
+    fn mount(path: PathBuf, kib: u64) -> Option<Self> {
+        let mounted = mount(&["-t", "tmpfs", "-o", &format!("size={kib}k"), "tmpfs"], &path);
+        mounted.status.success().then_some(Self { path })
+    }
+
+    fn grow(&self, kib: u64) {
+        let grown = mount(&["-o", &format!("remount,size={kib}k")], &self.path);
+        assert!(grown.status.success(), "{grown:?}");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.path).status();
+    }
+}
+
+fn mount(args: &[&str], path: &Path) -> Output {
+    Command::new("mount").args(args).arg(path).output().unwrap()
+}
+
+#[test]
+fn a_full_disk_stops_the_run_and_room_lets_it_go_on() {
+    let (world, rows) = (World::new(), rows(1_000));
+    let (mut rng, mut kib) = (fastrand::Rng::with_seed(1), 128);
+    let Some(disk) = Disk::mount(world.root().to_owned(), kib) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let sim = SimServer::start(json!({ "count_marks": true, "output_tokens": 64 }));
+    write_job(&world, sim.url(), &["sim"], "[run]\nconcurrency = 16");
+    write_rows(&world, &rows);
+
+    let mut stops: Vec<String> = Vec::new();
+    loop {
+        let ran = world.overnight(&RUN);
+        println!("{kib} KiB: {:?} {} {}", ran.code, sim.ledger().requests, ran.stderr);
+        if ran.code == Some(0) {
+            break;
+        }
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+        let place = world.root().to_str().unwrap();
+        assert!(ran.stderr.contains("error: ") && ran.stderr.contains(place), "{}", ran.stderr);
+        assert!(!world.path("out.jsonl").exists());
+        stops.push(ran.stderr);
+        kib += rng.u64(64..256);
+        disk.grow(kib);
+    }
+    // Some of them within the log, and some when all was paid for and only the output had no room.
+    for file in ["results.log: No space left", "out.jsonl: No space left"] {
+        assert!(stops.iter().any(|stop| stop.contains(file)), "{stops:?}");
+    }
+    assert_results(&world, &rows);
+    assert_books(&world, &rows, &sim.ledger());
+    assert_eq!(totals(&world).runs.len(), 1);
+}

@@ -1,0 +1,63 @@
+//! What overnight promises, tested from outside: the real binary and the library's public API, against the simulator.
+//!
+//! - `again`: failed rows sent again by `retry`, and what a change of the job sends again
+//! - `architecture`: the layer table against the code
+//! - `badinput`: inputs as people have them
+//! - `cli`: exit codes, streams, errors with place and hint
+//! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
+//! - `disk`: a full disk stops the run, and room lets it go on
+//! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
+//! - `export`: what is done so far, written out; results to a pipe
+//! - `incremental`: what is sent again after a change
+//! - `init`: from data or an example to a job file that runs; help, completions, man page
+//! - `jobs`: the examples of `jobs/`, the reference job and the schema
+//! - `kill`: SIGKILL at random moments, then the same command: every row ends once, and the bill is told
+//! - `kinds`: every failure by its kind
+//! - `limits`: rates, windows and cooldowns, through the whole engine on paused time
+//! - `lock`: one writer for each state directory
+//! - `night`: a run of the library on paused time, with simulators without sockets
+//! - `overrides`: rows that carry a model and params of their own
+//! - `plan`: what a run would do and all about one row, told without a call or a file
+//! - `process`: a run as a process of its own: started, waited for, signalled, killed
+//! - `removal`: models that leave the run
+//! - `report`: report, status and errors, against the files and the simulator's own ledger
+//! - `resume`: damaged on disk, then the same command: only what is gone is sent again
+//! - `retry`: what follows from a failure
+//! - `run`: a job from its file to its results, and again
+//! - `secrets`: keys stand in no file and on no screen
+//! - `signals`: SIGINT, SIGTERM and SIGHUP drain, a second one cuts, and the same command goes on
+//! - `totals`: the report equals the bill
+//! - `truth`: what must hold of results, log and bill, however often a job was interrupted
+//! - `world`: a folder with a job in it, the binary, and a simulator to talk to
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unchecked_time_subtraction)]
+
+mod again;
+mod architecture;
+mod badinput;
+mod cli;
+mod cron;
+mod disk;
+mod docs;
+mod export;
+mod incremental;
+mod init;
+mod jobs;
+mod kill;
+mod kinds;
+mod limits;
+mod lock;
+mod night;
+mod overrides;
+mod plan;
+mod process;
+mod removal;
+mod report;
+mod resume;
+mod retry;
+mod run;
+mod secrets;
+mod signals;
+mod totals;
+mod truth;
+mod world;

@@ -1,0 +1,202 @@
+//! A run of the library on paused time: a job in a folder, and simulators without sockets behind its providers.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use overnight::engine::{RunError, RunOptions, Stop, Threads, run};
+use overnight::event::{Event, Summary};
+use overnight::job::{self, JobArgs};
+use overnight::sim::{Sim, SimTransport};
+use overnight::types::{Transport, TransportError, WireReply, WireRequest};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::world::World;
+
+/// How long a call may take before the wire gives up.
+const ATTEMPT: Duration = Duration::from_mins(1);
+
+/// A job, its rows, and its providers.
+pub struct Night {
+    pub world: World,
+    providers: HashMap<String, Arc<Provider>>,
+}
+
+/// A simulator behind a wire that takes notes.
+pub struct Provider {
+    pub sim: Arc<Sim>,
+    face: SimTransport,
+    /// After so many calls every key is the wrong one.
+    revoked_after: AtomicUsize,
+    /// This one call comes with a wrong key.
+    refused: AtomicUsize,
+    born: Instant,
+    sent: AtomicUsize,
+    calls: Mutex<Vec<WireCall>>,
+}
+
+/// A call as seen on the wire.
+#[derive(Clone, Debug)]
+pub struct WireCall {
+    /// Since the provider was made.
+    pub sent: Duration,
+    pub ended: Duration,
+    pub model: String,
+    /// `None`: no reply.
+    pub status: Option<u16>,
+}
+
+impl Night {
+    /// A folder with this job and these rows as `in.jsonl`.
+    pub fn new(job: &str, rows: impl IntoIterator<Item = Value>) -> Self {
+        let world = World::new();
+        world.write("job.toml", job);
+        let rows: Vec<String> = rows.into_iter().map(|row| row.to_string()).collect();
+        world.write("in.jsonl", rows.join("\n"));
+        Self { world, providers: HashMap::new() }
+    }
+
+    /// Puts a simulator behind a provider, with settings as in a `simulate` table.
+    pub fn provider(&mut self, name: &str, settings: Value) -> Arc<Provider> {
+        self.provider_with(name, settings, SimTransport::new)
+    }
+
+    /// As [`Night::provider`], with this API key.
+    pub fn provider_with_key(&mut self, name: &str, settings: Value, key: &str) -> Arc<Provider> {
+        self.provider_with(name, settings, |sim| SimTransport::with_key(sim, key))
+    }
+
+    fn provider_with(
+        &mut self,
+        name: &str,
+        settings: Value,
+        face: impl FnOnce(Arc<Sim>) -> SimTransport,
+    ) -> Arc<Provider> {
+        let sim = Sim::new(serde_json::from_value(settings).unwrap());
+        let provider = Arc::new(Provider {
+            face: face(Arc::clone(&sim)),
+            revoked_after: AtomicUsize::new(usize::MAX),
+            refused: AtomicUsize::new(usize::MAX),
+            sim,
+            born: Instant::now(),
+            sent: AtomicUsize::new(0),
+            calls: Mutex::default(),
+        });
+        self.providers.insert(name.to_owned(), Arc::clone(&provider));
+        provider
+    }
+
+    pub async fn run(&self) -> Summary {
+        self.try_run().await.0.unwrap()
+    }
+
+    /// Runs the job; the events on the way, too.
+    pub async fn try_run(&self) -> (Result<Summary, RunError>, Vec<Event>) {
+        self.try_run_with(Stop::default()).await
+    }
+
+    pub async fn try_run_with(&self, stop: Stop) -> (Result<Summary, RunError>, Vec<Event>) {
+        let args = JobArgs { job_file: self.world.path("job.toml"), ..JobArgs::default() };
+        let job = job::load(&args, &|_| None).unwrap();
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let watching = Arc::clone(&events);
+        let wires = self.providers.iter();
+        let options = RunOptions {
+            transports: wires.map(|(name, wire)| (name.clone(), Arc::clone(wire) as Arc<dyn Transport>)).collect(),
+            threads: Threads::Runtime,
+            stop,
+            watcher: Box::new(move |event| watching.lock().unwrap().push(event.clone())),
+            ..RunOptions::default()
+        };
+        let result = run(job, options).await;
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        (result, events)
+    }
+
+    pub fn results(&self) -> Vec<Value> {
+        self.world.lines("out.jsonl")
+    }
+
+    pub fn errors(&self) -> Vec<Value> {
+        self.world.lines("out.errors.jsonl")
+    }
+
+    /// Kinds of the errors file, and how many rows have each.
+    pub fn error_kinds(&self) -> HashMap<String, usize> {
+        let mut kinds = HashMap::new();
+        for error in self.errors() {
+            *kinds.entry(error["error"]["kind"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        kinds
+    }
+}
+
+impl Provider {
+    pub fn calls(&self) -> Vec<WireCall> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub fn revoke_key_after(&self, calls: usize) {
+        self.revoked_after.store(calls, Ordering::Relaxed);
+    }
+
+    pub fn refuse_call(&self, number: usize) {
+        self.refused.store(number, Ordering::Relaxed);
+    }
+
+    async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
+        let sent = self.born.elapsed();
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let before = self.sent.fetch_add(1, Ordering::Relaxed);
+        let revoked =
+            before >= self.revoked_after.load(Ordering::Relaxed) || before == self.refused.load(Ordering::Relaxed);
+        let face = if revoked { &SimTransport::with_key(Arc::clone(&self.sim), "revoked") } else { &self.face };
+        let result = tokio::time::timeout(ATTEMPT, face.send(request)).await;
+        let result = result.unwrap_or(Err(TransportError::Timeout(ATTEMPT)));
+        let status = result.as_ref().ok().map(|reply| reply.status);
+        let model = body["model"].as_str().unwrap().to_owned();
+        self.calls.lock().unwrap().push(WireCall { sent, ended: self.born.elapsed(), model, status });
+        result
+    }
+}
+
+impl Transport for Provider {
+    fn send(&self, request: WireRequest) -> BoxFuture<'_, Result<WireReply, TransportError>> {
+        self.exchange(request).boxed()
+    }
+}
+
+/// `count` rows with a number and a text.
+pub fn rows(count: usize) -> Vec<Value> {
+    (1..=count).map(|n| json!({"id": n, "text": format!("row {n}")})).collect()
+}
+
+/// The top of a job over `in.jsonl`; its tasks, models and providers follow.
+pub const TOP: &str = r#"
+[input]
+path = "in.jsonl"
+[output]
+path = "out.jsonl"
+"#;
+
+/// A job of one task over these models of `p`, in this order, with more tables behind it.
+pub fn job(route: &[&str], more: &str) -> String {
+    let fallback: Vec<String> = route[1..].iter().map(|model| format!("\"p/{model}\"")).collect();
+    format!(
+        "{TOP}
+        [tasks.tag]
+        model = \"p/{}\"
+        fallback = [{}]
+        prompt = \"Tag {{{{ text }}}}\"
+        params = {{ max_tokens = 32 }}
+        [providers.p]
+        base_url = \"https://sim.example/v1\"
+        {more}",
+        route[0],
+        fallback.join(", ")
+    )
+}

@@ -1,0 +1,307 @@
+//! Report, status and errors: what they tell is what the files hold and what the simulator was asked.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
+
+use overnight::sim::SimLedger;
+use overnight::types::Money;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::world::{SimServer, World};
+
+const ROWS: usize = 240;
+
+/// Three tasks: one that falls back, one on a server of its own, one that a filter stops in part; a key that only a run needs.
+fn write_job(world: &World, url: &str) {
+    world.write(
+        "jobs/night.toml",
+        format!(
+            r#"
+            [input]
+            path = "in.jsonl"
+            [output]
+            path = "out.jsonl"
+            [tasks.tag]
+            model = "small"
+            fallback = ["large"]
+            prompt = "Tag {{{{ text }}}}"
+            [tasks.sum]
+            model = "own"
+            prompt = "Sum up {{{{ text }}}}"
+            [tasks.filter]
+            model = "filter"
+            prompt = "Filter {{{{ text }}}}"
+            [models]
+            small = {{ provider = "p", model = "flaky-40", price = {{ input = 0.05, output = 0.4 }} }}
+            large = {{ provider = "p", model = "sim-large", price = {{ input = 2.5, output = 10 }} }}
+            own = {{ provider = "q", model = "own" }}
+            filter = {{ provider = "q", model = "filter", price = {{ input = 1, output = 2 }} }}
+            [providers.p]
+            base_url = "{url}"
+            api_key_env = "P_KEY"
+            [providers.q]
+            base_url = "{url}"
+            api_key_env = "P_KEY"
+            [retry]
+            max_attempts = 2
+            backoff = {{ base = "1ms", max = "5ms" }}
+            [run]
+            concurrency = 8
+            "#
+        ),
+    );
+}
+
+fn write_rows(world: &World, rows: usize) {
+    let row = |n: usize| match n % 12 {
+        0 => "{ no json".to_owned(),
+        1 => json!({"id": n, "task_type": "filter", "text": format!("text {n}")}).to_string(),
+        2..6 => json!({"id": n, "task_type": "sum", "text": format!("text {n}")}).to_string(),
+        _ => json!({"id": n, "task_type": "tag", "text": format!("text {n}")}).to_string(),
+    };
+    world.write("jobs/in.jsonl", (1..=rows).map(row).collect::<Vec<_>>().join("\n"));
+}
+
+/// What a command prints with `--json`; the key is not set.
+fn told(world: &World, args: &[&str]) -> Value {
+    let ran = world.overnight(&[args, &["--json"]].concat());
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{ran:?}");
+    assert_eq!(ran.stdout.lines().count(), 1, "{ran:?}");
+    ran.summary()
+}
+
+fn kill_after(world: &World, sim: &SimServer, requests: u64) {
+    let mut child = world.command(&["run", "jobs/night.toml"]);
+    let mut child: Child = child.env("P_KEY", "k").stderr(std::process::Stdio::null()).spawn().unwrap();
+    while sim.ledger().requests < requests {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended before it was killed");
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let running = told(world, &["status", "jobs/night.toml"]);
+    assert_eq!((&running["state"], &running["pid"]), (&json!("running"), &json!(child.id())), "{running}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn run_to_end(world: &World) -> Value {
+    let ran = world.command(&["run", "jobs/night.toml", "--json"]).env("P_KEY", "k").output().unwrap();
+    assert_eq!(ran.status.code(), Some(4), "{ran:?}");
+    serde_json::from_slice(&ran.stdout).unwrap()
+}
+
+/// A line of the results or the errors file.
+#[derive(Deserialize)]
+struct Line {
+    row: u64,
+    task: String,
+    cost_usd: Option<Money>,
+    attempts: u64,
+    #[serde(default)]
+    error: Option<Value>,
+    #[serde(default)]
+    at: Option<String>,
+}
+
+fn lines(world: &World) -> Vec<Line> {
+    let text = world.read("jobs/out.jsonl") + &world.read("jobs/out.errors.jsonl");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn number(value: &Value, field: &str) -> u64 {
+    value[field].as_u64().unwrap_or_else(|| panic!("{field} in {value}"))
+}
+
+fn money(value: &Value) -> Money {
+    value.to_string().parse().unwrap()
+}
+
+#[test]
+fn all_figures_agree_after_kills_retries_fallbacks_and_failures() {
+    let (world, sim) = (World::new(), SimServer::start(json!({ "latency": ["10ms", "30ms"] })));
+    write_job(&world, sim.url());
+    write_rows(&world, ROWS);
+    kill_after(&world, &sim, 60);
+    agree_after_a_kill(&world, &sim.ledger());
+    kill_after(&world, &sim, 140);
+    agree_after_a_kill(&world, &sim.ledger());
+    let summary = run_to_end(&world);
+
+    let report = told(&world, &["report", "jobs/night.toml"]);
+    agree_with_files(&world, &report);
+    agree_with_simulator(&report, &sim.ledger());
+    let status = told(&world, &["status", "jobs/night.toml"]);
+    assert_eq!((&status["state"], &status["pid"], &status["exit_code"]), (&json!("finished"), &json!(null), &json!(4)));
+    assert_eq!(status["rows"], {
+        // What an invocation found done is of no matter afterwards.
+        let mut rows = summary["rows"].clone();
+        rows["skipped"] = status["rows"]["skipped"].clone();
+        rows
+    });
+    assert_eq!(status["attempts"], report["totals"]["attempts"]);
+    assert_eq!(
+        (&status["cost_usd"], &status["possibly_billed"]),
+        (&report["totals"]["cost_usd"], &report["possibly_billed"])
+    );
+    errors_agree(&world, true);
+    one_night_after_the_other(&world, &sim);
+}
+
+/// What the log and the flight file say is told at once, not when the next run has read them.
+fn agree_after_a_kill(world: &World, ledger: &SimLedger) {
+    let status = told(world, &["status", "jobs/night.toml"]);
+    assert_eq!((&status["state"], &status["pid"]), (&json!("stopped"), &json!(null)));
+    let report = told(world, &["report", "jobs/night.toml"]);
+    assert_eq!(status["attempts"], report["totals"]["attempts"]);
+    agree_with_simulator(&report, ledger);
+    let possibly = number(&report["possibly_billed"], "attempts");
+    assert!((1..=16).contains(&possibly), "{report}");
+}
+
+/// All but calls whose end is not known stand in both books.
+fn agree_with_simulator(report: &Value, ledger: &SimLedger) {
+    let possibly = number(&report["possibly_billed"], "attempts");
+    let attempts = number(&report["totals"], "attempts");
+    assert!(attempts >= ledger.requests && attempts - ledger.requests <= possibly, "{attempts} of {ledger:?}");
+    let unread = ledger.input_tokens - number(&report["totals"], "input_tokens");
+    assert!(unread <= possibly * 40, "{unread} tokens after {possibly} calls");
+    for model in report["by_model"].as_array().unwrap() {
+        let name = model["model"].as_str().unwrap();
+        let asked = ledger.by_model.get(name).map_or(0, |model| model.requests);
+        let attempts = number(model, "attempts");
+        assert!(attempts >= asked && attempts - asked <= possibly, "{name}: {attempts} of {asked}");
+    }
+}
+
+fn agree_with_files(world: &World, report: &Value) {
+    let lines = lines(world);
+    let totals = &report["totals"];
+    assert_eq!(lines.len(), ROWS);
+    assert_eq!(number(totals, "succeeded"), world.lines("jobs/out.jsonl").len() as u64);
+    assert_eq!(number(totals, "failed"), world.lines("jobs/out.errors.jsonl").len() as u64);
+    assert_eq!(number(totals, "attempts"), lines.iter().map(|line| line.attempts).sum::<u64>());
+    assert_eq!(money(&totals["cost_usd"]), lines.iter().filter_map(|line| line.cost_usd).sum());
+    assert_eq!(number(totals, "cost_unknown_rows"), lines.iter().filter(|line| line.cost_usd.is_none()).count() as u64);
+    for task in report["by_task"].as_array().unwrap() {
+        let of_task = lines.iter().filter(|line| task["task"] == line.task).count();
+        assert_eq!(number(task, "rows"), of_task as u64, "{task}");
+    }
+    let models = report["by_model"].as_array().unwrap();
+    let own = models.iter().find(|model| model["model"] == "own").unwrap();
+    assert_eq!((&own["cost_usd"], &own["price_source"]), (&json!(0), &json!("self-hosted")));
+    for model in models {
+        let rows = number(model, "succeeded") + number(model, "failed") + number(model, "fallbacks_out");
+        assert_eq!(number(model, "rows"), rows);
+    }
+    for scope in ["by_model", "by_provider", "by_task"] {
+        for field in ["succeeded", "failed", "attempts", "retries", "input_tokens", "output_tokens"] {
+            let sum: u64 = report[scope].as_array().unwrap().iter().map(|entry| number(entry, field)).sum();
+            assert_eq!(sum, number(totals, field), "{scope} {field}");
+        }
+    }
+}
+
+/// Of a row that failed before the input changed the place is not told.
+fn errors_agree(world: &World, input_is_as_it_was: bool) {
+    let errors = told(world, &["errors", "jobs/night.toml"]);
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    let mut places = BTreeMap::new();
+    for line in lines(world) {
+        if let Some(error) = line.error {
+            *kinds.entry(error["kind"].as_str().unwrap().to_owned()).or_default() += 1;
+            places.insert(line.row, line.at.unwrap());
+        }
+    }
+    assert_eq!(number(&errors, "failed"), kinds.values().sum::<u64>());
+    for group in errors["groups"].as_array().unwrap() {
+        *kinds.get_mut(group["kind"].as_str().unwrap()).unwrap() -= number(group, "count");
+        let example = &group["example"];
+        let is_told = input_is_as_it_was || !example["at"].is_null();
+        assert!(!is_told || example["at"] == places[&number(example, "row")], "{group}");
+        assert_ne!(group["advice"], "");
+    }
+    assert!(kinds.contains_key("bad_row") && kinds.values().all(|left| *left == 0), "{kinds:?}");
+}
+
+/// A second run over a larger input whose broken records were mended in part.
+fn one_night_after_the_other(world: &World, sim: &SimServer) {
+    let first = told(world, &["report", "jobs/night.toml"]);
+    write_rows(world, ROWS + 24);
+    let text = world.read("jobs/in.jsonl").replacen("{ no json", r#"{"id": "x", "task_type": "sum", "text": "x"}"#, 5);
+    world.write("jobs/in.jsonl", text);
+    let ran = world.command(&["run", "jobs/night.toml", "--json"]).env("P_KEY", "k").output().unwrap();
+    assert_eq!(ran.status.code(), Some(4), "{ran:?}");
+    let second = told(world, &["report", "jobs/night.toml"]);
+    assert_eq!((&first["run"], &second["run"]), (&json!(1), &json!(2)));
+    assert_eq!(told(world, &["report", "jobs/night.toml", "--run", "1"]), first);
+    let all = told(world, &["report", "jobs/night.toml", "--run", "all"]);
+    assert_eq!(all["run"], "all");
+    for field in ["succeeded", "failed", "attempts", "input_tokens"] {
+        let sum = number(&first["totals"], field) + number(&second["totals"], field);
+        assert_eq!(number(&all["totals"], field), sum, "{field}");
+    }
+    agree_with_simulator(&all, &sim.ledger());
+    let missing = world.overnight(&["report", "jobs/night.toml", "--run", "7"]);
+    assert_eq!(missing.code, Some(2));
+    assert!(missing.stderr.contains("runs 1 to 2"), "{missing:?}");
+    errors_agree(world, false);
+}
+
+#[test]
+fn every_format_has_the_same_figures_and_texts_fit_eighty_columns() {
+    let (world, sim) = (World::new(), SimServer::start(json!({})));
+    write_job(&world, sim.url());
+    write_rows(&world, 60);
+    run_to_end(&world);
+    let report = told(&world, &["report", "jobs/night.toml"]);
+    assert_eq!(told(&world, &["report", "jobs/night.toml", "--format", "json"]), report);
+
+    let csv = world.overnight(&["report", "jobs/night.toml", "--format", "csv"]).stdout;
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let mut entries = vec![&report["totals"]];
+    entries.extend(["by_model", "by_provider", "by_task"].iter().flat_map(|scope| report[*scope].as_array().unwrap()));
+    let lines: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+    assert!(csv.starts_with("scope,provider,model,task,rows,"), "{csv}");
+    assert_eq!(lines.len(), entries.len());
+    for (line, entry) in lines.iter().zip(entries) {
+        for field in ["rows", "attempts", "fallbacks_in", "output_tokens", "cost_unknown_rows"] {
+            assert_eq!(line[field], entry[field].to_string());
+        }
+        let cost = if entry["cost_usd"].is_null() { String::new() } else { entry["cost_usd"].to_string() };
+        assert_eq!(line["cost_usd"], cost);
+    }
+
+    let written = world.overnight(&["report", "jobs/night.toml", "--format", "markdown", "-o", "report.md"]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""));
+    assert!(world.read("report.md").contains("| p/flaky-40 | "), "{}", world.read("report.md"));
+    for args in [
+        &["report", "jobs/night.toml"][..],
+        &["status", "jobs/night.toml"],
+        &["errors", "jobs/night.toml"],
+        &["status"],
+    ] {
+        let text = world.overnight(args).stdout;
+        assert!(!text.is_empty() && !text.contains('\u{1b}'), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}
+
+#[test]
+fn without_a_run_they_say_so_and_a_broken_job_hides_no_other() {
+    let world = World::new();
+    write_job(&world, "http://127.0.0.1:9/v1");
+    for command in ["report", "status", "errors"] {
+        let ran = world.overnight(&[command, "jobs/night.toml"]);
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.stdout, "night: nothing has run yet\nnext             overnight run jobs/night.toml\n");
+    }
+    let none: PathBuf = world.path("jobs/.overnight");
+    assert!(!none.exists(), "a command that only reads made the state directory");
+    world.write("broken.toml", "[tasks.x]\nmodel = ");
+    assert_eq!(world.overnight(&["status"]).stdout, "no job below this folder has run yet\n");
+    assert_eq!(told(&world, &["status"]), json!({ "jobs": [] }));
+}
