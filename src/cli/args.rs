@@ -121,20 +121,28 @@ pub enum Command {
     #[command(after_long_help = examples::RUN)]
     Run(Box<RunArgs>),
     /// Check everything and send nothing: rows left and why, tokens, cost and time
+    #[command(after_long_help = examples::PLAN)]
     Plan(PlanArgs),
     /// How one row is routed and rendered, and what is on record of it
+    #[command(after_long_help = examples::EXPLAIN)]
     Explain(ExplainArgs),
     /// How far a job is, also while it runs
+    #[command(after_long_help = examples::STATUS)]
     Status(StatusArgs),
     /// What was done and what it cost, by model, provider and task
+    #[command(after_long_help = examples::REPORT)]
     Report(ReportArgs),
     /// Failed rows by kind, model and task, with an example each and what to do about it
+    #[command(after_long_help = examples::ERRORS)]
     Errors(ErrorsArgs),
     /// Send failed rows again
+    #[command(after_long_help = examples::RETRY)]
     Retry(RetryArgs),
     /// Write results from what is done so far
+    #[command(after_long_help = examples::EXPORT)]
     Export(ExportArgs),
     /// Steer a running job: pause, resume or drain
+    #[command(after_long_help = examples::CONTROL)]
     Control(ControlArgs),
     /// Look at data and write a job file that runs
     #[command(after_long_help = examples::INIT)]

@@ -52,3 +52,56 @@ pub const MAN: &str = "\
 Examples:
   overnight man > ~/.local/share/man/man1/overnight.1
   overnight man run | man -l -";
+
+pub const PLAN: &str = "\
+Examples:
+  overnight plan jobs/tag.toml                   rows, time and cost, beforehand
+  overnight plan jobs/tag.toml --model openai/gpt-4o
+                                                 the same through another model
+  overnight plan jobs/tag.toml --set 'tasks.tag.prompt=\"...\"' --json
+                                                 what a new prompt would send again";
+
+pub const EXPLAIN: &str = "\
+Examples:
+  overnight explain jobs/tag.toml 17             record 17, as it would be sent
+  overnight explain jobs/tag.toml --id r17       the row with this id";
+
+pub const STATUS: &str = "\
+Examples:
+  overnight status                               all jobs below the working directory
+  overnight status jobs/tag.toml --watch         a running job, each second
+  overnight status jobs/tag.toml --json | jq .rows";
+
+pub const REPORT: &str = "\
+Examples:
+  overnight report jobs/tag.toml                 the last run
+  overnight report jobs/tag.toml --run all       all nights together
+  overnight report jobs/tag.toml --format markdown -o night.md
+  overnight report jobs/tag.toml --json | jq .totals.cost_usd";
+
+pub const ERRORS: &str = "\
+Examples:
+  overnight errors jobs/tag.toml                 what failed, why, and what to do
+  overnight export jobs/tag.toml --failed -o failed.csv
+                                                 the failed rows themselves, to mend";
+
+pub const RETRY: &str = "\
+Examples:
+  overnight retry jobs/tag.toml                  all failed rows
+  overnight retry jobs/tag.toml --kind timeout,empty --task tag
+  overnight retry jobs/tag.toml --kind content_filter --model strong
+  overnight retry jobs/tag.toml --kind truncated --set tasks.tag.params.max_tokens=512
+
+Answers are stored under the rows' own keys: the next run pays nothing for them.";
+
+pub const EXPORT: &str = "\
+Examples:
+  overnight export jobs/tag.toml | jq .content   what is done so far, also while it runs
+  overnight export jobs/tag.toml --format csv -o so-far.csv
+  overnight export jobs/tag.toml --failed -o failed.jsonl";
+
+pub const CONTROL: &str = "\
+Examples:
+  overnight control jobs/tag.toml pause          no more calls; those in flight finish
+  overnight control jobs/tag.toml resume
+  overnight control jobs/tag.toml drain          as SIGTERM does";
