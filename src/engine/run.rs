@@ -20,7 +20,7 @@ use super::control::{self, Pause};
 use super::feed::{self, Feed, Matching};
 use super::lock::{self, IfLocked};
 use super::output;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::recorder::{Recorder, RecorderParts, Watcher, now_ms};
 use super::retry::{Retried, Retry};
 use super::rules::Rules;
@@ -325,10 +325,18 @@ impl Run {
         output::write(&self.plan, &self.input, &self.selection, order, log)
     }
 
+    /// Whether a task has no model left that can be used.
+    fn has_dead_route(&self) -> bool {
+        let removed = |choice: &Choice| self.upstreams[choice.upstream].removed().is_some();
+        self.plan.tasks.iter().any(|task| task.route.iter().all(removed))
+    }
+
     fn summary(&self, recorder: &Recorder, done: bool, written: Option<&Written>) -> Summary {
         let rows = recorder.progress.rows();
         let stop_reason = match (done, self.stop.reason()) {
             (true, _) => None,
+            // A route that is dead needs somebody's hand; a limit of our own needs only the next run.
+            (false, Some(reason)) if reason.exit_code() == 5 && self.has_dead_route() => Some(StopReason::NoModelLeft),
             (false, Some(reason)) => Some(reason),
             (false, None) => Some(StopReason::NoModelLeft),
         };
