@@ -1,7 +1,6 @@
 //! The plan of a run: a pass over the input that sends and writes nothing.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -40,9 +39,6 @@ pub struct Survey {
     /// The job's name.
     #[serde(skip)]
     pub job: String,
-    /// The job file.
-    #[serde(skip)]
-    pub job_file: PathBuf,
 }
 
 /// Rows to be sent, by the reason.
@@ -227,7 +223,6 @@ impl<'a> Pass<'a> {
             duplicates: (self.requests.len() - distinct) as u64,
             missing_keys: self.ground.missing_keys(),
             job: plan.job.name.clone(),
-            job_file: plan.job.file.clone(),
             unsendable: self.unsendable.into_values().collect(),
         }
     }

@@ -219,10 +219,12 @@ fn quiet_prints_nothing_unless_something_is_wrong() {
     let ran = world.overnight(&["run", "job.toml", "-q"]);
     assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (Some(0), "", ""));
     let ran = world.overnight(&["run", "job.toml", "-q", "--model", "p/fail-400"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(4), ""));
+    // Done rows that are paid for again are never sent in silence.
+    let told = "the job changed (tasks.tag.model): 2 rows that are done must be sent again, at no cost\n";
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(4), told));
     assert!(ran.stdout.contains("2 invalid_request"), "{ran:?}");
     let ran = world.overnight(&["run", "job.toml", "-q", "--model", "p/fail-404"]);
-    assert_eq!((ran.code, ran.stderr.as_str()), (Some(6), ""));
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(6), told));
     assert!(ran.stdout.contains("model_not_found"), "{ran:?}");
     refused(&world, &["run", "gone.toml", "-q"], 3);
 }

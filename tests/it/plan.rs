@@ -160,7 +160,7 @@ fn a_dry_run_is_a_plan_and_its_text_fits_the_page() {
      p/big  sum      2  24    ?       $0       $0
 
     Tokens and costs are estimates; retries and fallbacks come on top.
-    Send them: overnight run DIR/job.toml
+    Send them: `overnight run` with the same arguments.
     ");
 }
 

@@ -30,7 +30,7 @@ pub fn survey_text(survey: &Survey) -> String {
     }
     text.whole(&match survey.remaining {
         0 => "Nothing is left to send.".to_owned(),
-        _ => format!("Send them: overnight run {}", survey.job_file.display()),
+        _ => "Send them: `overnight run` with the same arguments.".to_owned(),
     });
     text.0
 }
