@@ -229,8 +229,7 @@ async fn seen_all(feed: Feed, mut matched: Vec<(u64, End)>) -> Result<(), RunErr
     tell_matched(&feed.shared, &mut matched, 0).await;
     feed.board.found().whole = true;
     if feed.selection.is_whole(&feed.shared.plan) {
-        // As in `tell_matched`.
-        let _ = feed.shared.recorder.send(Message::MatchedAll).await;
+        feed.shared.tell(Message::MatchedAll).await;
     }
     Ok(())
 }
@@ -249,7 +248,6 @@ async fn enter(shared: &Shared, window: &Window, record: &Record) -> Option<supe
 
 async fn tell_matched(shared: &Shared, matched: &mut Vec<(u64, End)>, upto: usize) {
     if matched.len() > upto {
-        // The recorder ends before its senders only when it failed; the run then stops with its error.
-        let _ = shared.recorder.send(Message::Matched(std::mem::take(matched))).await;
+        shared.tell(Message::Matched(std::mem::take(matched))).await;
     }
 }

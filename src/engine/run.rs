@@ -250,7 +250,10 @@ impl Run {
         match (words, self.plan.job.on_change) {
             (Some(words), OnChange::Stop) => Err(RunError::Changed(words)),
             (words, OnChange::Resend | OnChange::Stop) => {
-                self.state.keep_asked(&self.plan.job.identity())?;
+                // A part has not asked for the rows that it left out: they are still to be told of.
+                if !self.selection.is_part() {
+                    self.state.keep_asked(&self.plan.job.identity())?;
+                }
                 Ok(words)
             }
         }

@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::recorder::Message;
 use super::shutdown::Stop;
 use super::upstream::{Upstream, is_providers_matter};
+use crate::event::StopReason;
 use crate::store::Flight;
 use crate::types::{CallNumber, Failure, Key, TrailEntry};
 
@@ -34,6 +35,14 @@ impl Shared {
     /// The number of a call that is about to be sent.
     pub fn call_number(&self) -> CallNumber {
         self.next_call.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Tells the recorder. It ends before its senders only when it failed: then nothing more may be sent, as nothing would
+    /// be on record.
+    pub async fn tell(&self, message: Message) {
+        if self.recorder.send(message).await.is_err() {
+            self.stop.abort(StopReason::Failed);
+        }
     }
 
     /// What a row spent before this invocation; the first row with the key takes it.

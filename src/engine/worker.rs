@@ -307,8 +307,7 @@ impl Life {
     }
 
     async fn send(&self, message: Message) {
-        // The recorder ends before its senders only when it failed; the run then stops with its error.
-        let _ = self.shared.recorder.send(message).await;
+        self.shared.tell(message).await;
     }
 
     fn model_request(&self, upstream: &Upstream, params: &Arc<Map<String, Value>>) -> ModelRequest {
@@ -336,8 +335,7 @@ enum Step {
 }
 
 async fn send(shared: &Shared, message: Message) {
-    // As in `Life::send`.
-    let _ = shared.recorder.send(message).await;
+    shared.tell(message).await;
 }
 
 /// A failure does not take the place of an answer: the row stays as it was.
