@@ -27,7 +27,7 @@ fn mark(digest: u64) -> String {
     format!("sim:{digest:016x}")
 }
 
-fn digest(text: &str) -> u64 {
+pub(super) fn digest(text: &str) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(text.as_bytes()).as_bytes()[..8]);
     u64::from_be_bytes(first)

@@ -11,18 +11,27 @@ use crate::types::WireReply;
 
 use super::answer::{Answer, Manner};
 use super::books::{Books, SimLedger};
-use super::error::{ApiError, error_in_200, html_reply, json_reply};
-use super::fault::{self, Chances, Fault, OutageFault};
-use super::limits::{Caller, Limits};
+use super::error::{ApiError, Hint, error_in_200, html_reply, json_reply};
+use super::fault::{self, Chances, Fault, Outage, OutageFault};
+use super::limits::{Caller, Counts, Limits, Tokens};
 use super::model::Behaviour;
 use super::request::ChatRequest;
 use super::settings::SimSettings;
+use super::station::Station;
+
+/// What a `rate_limit` fault hints at.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+
+/// What a `daily_quota` fault hints at.
+const LONG_WAIT: Duration = Duration::from_hours(8);
 
 /// A simulated provider: one state behind any number of faces.
 #[derive(Debug)]
 pub struct Sim {
     settings: SimSettings,
     started: Instant,
+    /// Where the server has a knee.
+    station: Option<Station>,
     state: Mutex<State>,
 }
 
@@ -35,11 +44,14 @@ struct State {
 }
 
 impl Sim {
-    /// A simulator that starts now: outages count from here.
+    /// A simulator that starts now: outages, changes and fixed windows count from here.
     #[must_use]
     pub fn new(settings: SimSettings) -> Arc<Self> {
-        let state = State { books: Books::new(), limits: Limits::new(&settings), inside: 0 };
-        Arc::new(Self { started: Instant::now(), state: Mutex::new(state), settings })
+        let started = Instant::now();
+        let books = Books::new(settings.count_seconds, started);
+        let state = State { books, limits: Limits::new(&settings, started), inside: 0 };
+        let station = Station::new(settings.knees(), started);
+        Arc::new(Self { started, station, state: Mutex::new(state), settings })
     }
 
     /// What it was asked and would bill so far.
@@ -50,7 +62,8 @@ impl Sim {
 
     /// Whether nobody listens now.
     pub(super) fn is_refusing(&self) -> bool {
-        fault::outage(&self.settings, self.started.elapsed()) == Some(OutageFault::Refuse)
+        let outage = fault::outage(&self.settings, self.started.elapsed());
+        outage.is_some_and(|outage| outage.fault == OutageFault::Refuse)
     }
 
     /// The next time at which nobody listens, or the present one.
@@ -63,22 +76,39 @@ impl Sim {
 
     /// Takes a request in. `None` where nobody listens: it has not arrived.
     pub(super) fn arrive(self: &Arc<Self>, path: &str, key: Option<&str>, body: &[u8]) -> Option<Call> {
-        let outage = fault::outage(&self.settings, self.started.elapsed());
-        let mut call = match outage {
-            Some(OutageFault::Refuse) => return None,
-            Some(OutageFault::Hang | OutageFault::Overloaded) | None => self.enter(),
-        };
-        match outage {
-            Some(OutageFault::Hang) => call.delivery = Delivery::Never,
-            Some(OutageFault::Overloaded) => call.reply = ApiError::overloaded().reply(),
-            Some(OutageFault::Refuse) | None => {
+        let at = self.started.elapsed();
+        let mut call = match fault::outage(&self.settings, at) {
+            Some(Outage { fault: OutageFault::Refuse, .. }) => return None,
+            Some(outage) => self.turn_away(outage, at),
+            None => {
+                let mut call = self.enter();
                 if let Err(error) = self.take(&mut call, path, key, body) {
-                    call.reply = error.reply();
+                    call.reply = error.telling(self.hint()).reply();
                 }
+                call
             }
-        }
+        };
         self.sign(&mut call);
         Some(call)
+    }
+
+    fn turn_away(self: &Arc<Self>, outage: &Outage, at: Duration) -> Call {
+        let mut call = self.enter();
+        match outage.fault {
+            OutageFault::Hang | OutageFault::Refuse => call.delivery = Delivery::Never,
+            OutageFault::Overloaded => call.reply = ApiError::overloaded().reply(),
+            OutageFault::ServerError => call.reply = ApiError::server_error().reply(),
+            OutageFault::RateLimited => {
+                let what = "Rate limit reached in organization org-sim on requests per min (RPM)";
+                let error = ApiError::rate_limit("requests", what, outage.wait(at));
+                call.reply = error.telling(self.hint()).reply();
+            }
+        }
+        call
+    }
+
+    fn hint(&self) -> Hint {
+        if self.settings.hints { self.settings.headers.hint() } else { Hint::Untold }
     }
 
     fn enter(self: &Arc<Self>) -> Call {
@@ -102,7 +132,7 @@ impl Sim {
         self.state().books.ask(&request.model);
         let plan = self.plan(call.number, &request)?;
         self.admit(call, &plan)?;
-        call.reply = plan.reply(call.number, self.started.elapsed().as_secs());
+        call.reply = plan.reply(call.number, self.started.elapsed().as_secs(), self.hint());
         call.delivery = plan.delivery();
         let is_whole = !matches!(plan.fault, Some(Fault::NullChoices | Fault::Truncated));
         call.mark = plan.answer.filter(|_| is_whole).map(|answer| answer.mark);
@@ -132,14 +162,33 @@ impl Sim {
             return Err(ApiError::context_length(limit, prompt_tokens));
         }
         let chances = Chances::of(self.settings.seed, number);
-        let fault = self.fault(number, behaviour, &chances);
+        let fault = self.fault(number, behaviour, &chances, request);
         let answers =
             fault.is_none_or(Fault::is_billed) && (fault.is_some() || !matches!(behaviour, Behaviour::Fail(_)));
         let manner = manner(fault, behaviour, &chances);
         let answer = answers.then(|| Answer::to(request, manner, self.settings.output_tokens.as_ref()));
         let slow = if let Behaviour::Slow(time) = behaviour { time } else { Duration::ZERO };
-        let delay = slow + between(&self.settings.latency, chances.latency);
-        Ok(Plan { model: &request.model, behaviour, fault, answer, delay, prompt_tokens })
+        let delay = slow + self.latency(&chances);
+        let counted = self.counted(request, prompt_tokens, answer.as_ref());
+        let wait = fault::scripted(&self.settings, number).and_then(|step| step.hint);
+        Ok(Plan { model: &request.model, behaviour, fault, wait, answer, delay, prompt_tokens, counted })
+    }
+
+    fn latency(&self, chances: &Chances) -> Duration {
+        let settings = &self.settings;
+        let latency =
+            if settings.changes.is_empty() { &settings.latency } else { settings.latency_at(self.started.elapsed()) };
+        let latency = between(latency, chances.latency);
+        if settings.noise > 0.0 { latency.mul_f64(chances.factor(settings.noise)) } else { latency }
+    }
+
+    fn counted(&self, request: &ChatRequest<'_>, input: u64, answer: Option<&Answer>) -> Tokens {
+        let usage = answer.map(|answer| answer.usage);
+        match (self.settings.counts, request.output_cap()) {
+            (Counts::MaxTokens, Some(output)) => Tokens { input, output },
+            (Counts::MaxTokens, None) | (Counts::Used, _) => usage
+                .map_or(Tokens::default(), |usage| Tokens { input: usage.input_tokens, output: usage.output_tokens }),
+        }
     }
 
     fn context(&self, behaviour: Behaviour) -> Option<u64> {
@@ -147,9 +196,9 @@ impl Sim {
         own.into_iter().chain(self.settings.max_context_tokens).min()
     }
 
-    fn fault(&self, number: u64, behaviour: Behaviour, chances: &Chances) -> Option<Fault> {
-        if let Some(fault) = fault::scripted(&self.settings, number) {
-            return Some(fault);
+    fn fault(&self, number: u64, behaviour: Behaviour, chances: &Chances, request: &ChatRequest<'_>) -> Option<Fault> {
+        if let Some(step) = fault::scripted(&self.settings, number) {
+            return Some(step.fault);
         }
         match behaviour {
             Behaviour::Hang => Some(Fault::Hang),
@@ -163,7 +212,10 @@ impl Sim {
             | Behaviour::Limit(_)
             | Behaviour::ShortContext(_)
             | Behaviour::Truncate
-            | Behaviour::Invalid(_) => fault::drawn(&self.settings, chances.fault),
+            | Behaviour::Invalid(_) => {
+                let poisoned = fault::poisoned(&self.settings, request.last_user_message());
+                poisoned.or_else(|| fault::drawn(&self.settings.faults, chances.fault))
+            }
         }
     }
 
@@ -175,11 +227,12 @@ impl Sim {
             return Err(ApiError::insufficient_quota());
         }
         let usage = plan.answer.as_ref().map(|answer| answer.usage);
-        let tokens = usage.map_or(0, |usage| usage.total());
+        let tokens = plan.counted;
         let caller = Caller { model: plan.model, behaviour: plan.behaviour, tokens, others: state.inside };
         state.limits.admit(&caller, now)?;
         state.inside += 1;
         call.inside = true;
+        state.books.let_in(tokens.total(), now);
         if let Some(usage) = usage {
             state.books.bill(plan.model, usage, now);
         }
@@ -205,15 +258,19 @@ struct Plan<'r> {
     model: &'r str,
     behaviour: Behaviour,
     fault: Option<Fault>,
+    /// What the fault says of when to come back, in place of its own hint.
+    wait: Option<Duration>,
     /// There is one exactly where the call is billed.
     answer: Option<Answer>,
     delay: Duration,
     prompt_tokens: u64,
+    /// What it counts against token limits.
+    counted: Tokens,
 }
 
 impl Plan<'_> {
-    fn reply(&self, number: u64, seconds: u64) -> WireReply {
-        let Some(answer) = &self.answer else { return self.failure() };
+    fn reply(&self, number: u64, seconds: u64, hint: Hint) -> WireReply {
+        let Some(answer) = &self.answer else { return self.failure(hint) };
         let mut body = answer.body(self.model, number, seconds, self.fault != Some(Fault::NullChoices));
         if self.fault == Some(Fault::Truncated) {
             body.truncate(body.len() / 2);
@@ -221,11 +278,19 @@ impl Plan<'_> {
         json_reply(200, body)
     }
 
-    fn failure(&self) -> WireReply {
+    fn failure(&self, hint: Hint) -> WireReply {
         let what =
             || format!("Rate limit reached for {} in organization org-sim on requests per min (RPM)", self.model);
         match self.fault {
-            Some(Fault::RateLimit) => ApiError::rate_limit("requests", &what(), Duration::from_secs(1)).reply(),
+            Some(Fault::RateLimit) => {
+                ApiError::rate_limit("requests", &what(), self.wait.unwrap_or(SHORT_WAIT)).telling(hint).reply()
+            }
+            Some(Fault::DailyQuota) => {
+                ApiError::daily_quota(self.model, self.wait.unwrap_or(LONG_WAIT)).telling(hint).reply()
+            }
+            Some(Fault::QuotaExhausted) => ApiError::insufficient_quota().reply(),
+            Some(Fault::Auth) => ApiError::bad_key().reply(),
+            Some(Fault::ModelNotFound) => ApiError::model_not_found(self.model).reply(),
             Some(Fault::ContextLength) => {
                 ApiError::context_length(self.prompt_tokens.saturating_sub(1), self.prompt_tokens).reply()
             }
@@ -264,7 +329,11 @@ impl Plan<'_> {
                 | Fault::ContextLength
                 | Fault::Html
                 | Fault::ErrorIn200
-                | Fault::NullChoices,
+                | Fault::NullChoices
+                | Fault::Auth
+                | Fault::QuotaExhausted
+                | Fault::DailyQuota
+                | Fault::ModelNotFound,
             )
             | None => Delivery::Whole,
         }
@@ -314,12 +383,15 @@ impl Call {
     /// Waits for the reply, and counts it.
     pub(super) async fn reply(&mut self) -> WireReply {
         if self.delivery == Delivery::Never {
+            self.sim.state().books.hang();
             std::future::pending::<()>().await;
         }
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
+        match &self.sim.station {
+            _ if self.delay.is_zero() => {}
+            Some(station) => station.work(self.number, self.delay).await,
+            None => tokio::time::sleep(self.delay).await,
         }
-        self.sim.state().books.reply(self.reply.status);
+        self.sim.state().books.reply(self.reply.status, Instant::now());
         self.reply.clone()
     }
 
@@ -327,7 +399,7 @@ impl Call {
     pub(super) fn complete(self) {
         if let (Some(model), Some(mark)) = (&self.model, &self.mark) {
             let mark = self.sim.settings.count_marks.then_some(mark.as_str());
-            self.sim.state().books.answer(model, mark);
+            self.sim.state().books.answer(model, mark, Instant::now());
         }
     }
 

@@ -1,5 +1,6 @@
 //! Errors in OpenAI's words and shape.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,13 +19,25 @@ pub(super) struct ApiError {
     code: Option<&'static str>,
     /// When to come back.
     wait: Option<Duration>,
+    hint: Hint,
+}
+
+/// How an error tells when to come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hint {
+    /// In its text and both headers, as OpenAI does.
+    Millis,
+    /// In its text, and in whole seconds in a header.
+    Seconds,
+    /// Not at all.
+    Untold,
 }
 
 const INVALID: &str = "invalid_request_error";
 
 impl ApiError {
     fn new(status: u16, kind: &'static str, code: Option<&'static str>, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), kind, param: None, code, wait: None }
+        Self { status, message: message.into(), kind, param: None, code, wait: None, hint: Hint::Millis }
     }
 
     pub(super) fn unknown_path(method: &str, path: &str) -> Self {
@@ -74,17 +87,28 @@ impl ApiError {
 
     /// `what` is OpenAI's phrase: "Rate limit reached for sim in organization org-sim on ...". `kind`: requests or tokens.
     pub(super) fn rate_limit(kind: &'static str, what: &str, wait: Duration) -> Self {
-        let message = format!(
-            "{what}. Please try again in {}. Visit https://platform.openai.com/account/rate-limits to learn more.",
-            go_time(wait)
-        );
-        Self { wait: Some(wait), ..Self::new(429, kind, Some("rate_limit_exceeded"), message) }
+        Self { wait: Some(wait), ..Self::new(429, kind, Some("rate_limit_exceeded"), what) }
+    }
+
+    /// The same error, with its hint told in this way.
+    pub(super) fn telling(self, hint: Hint) -> Self {
+        Self { hint, ..self }
+    }
+
+    pub(super) fn daily_quota(model: &str, wait: Duration) -> Self {
+        let what = format!("Rate limit reached for {model} in organization org-sim on requests per day (RPD)");
+        Self::rate_limit("requests", &what, wait)
+    }
+
+    pub(super) fn model_not_found(model: &str) -> Self {
+        let message = format!("The model `{model}` does not exist or you do not have access to it.");
+        Self::new(404, INVALID, Some("model_not_found"), message)
     }
 
     /// A call that waiting would not help.
-    pub(super) fn too_large_for_limit(model: &str, limit: u64, tokens: u64) -> Self {
+    pub(super) fn too_large_for_limit(model: &str, unit: &str, limit: u64, tokens: u64) -> Self {
         let message = format!(
-            "Request too large for {model} in organization org-sim on tokens per min (TPM): Limit {limit}, Requested \
+            "Request too large for {model} in organization org-sim on {unit}: Limit {limit}, Requested \
              {tokens}. The input or output tokens must be reduced in order to run successfully. Visit \
              https://platform.openai.com/account/rate-limits to learn more."
         );
@@ -112,10 +136,7 @@ impl ApiError {
             401 => Self::bad_key(),
             402 => Self { status, ..Self::insufficient_quota() },
             403 => Self::new(403, INVALID, None, format!("You are not allowed to use the model `{model}`.")),
-            404 => {
-                let message = format!("The model `{model}` does not exist or you do not have access to it.");
-                Self::new(404, INVALID, Some("model_not_found"), message)
-            }
+            404 => Self::model_not_found(model),
             413 => Self::too_large(),
             429 => {
                 let message = format!("Rate limit reached for {model} in organization org-sim.");
@@ -127,15 +148,30 @@ impl ApiError {
         }
     }
 
-    /// The reply. A hint when to come back stands in the headers as well.
+    /// The reply. A hint when to come back stands in the text and in the headers.
     pub(super) fn reply(&self) -> WireReply {
-        let error = Shape { message: &self.message, r#type: self.kind, param: self.param, code: self.code };
+        let message = self.text();
+        let error = Shape { message: &message, r#type: self.kind, param: self.param, code: self.code };
         let mut reply = json_reply(self.status, serde_json::to_vec(&Body { error }).unwrap_or_default());
-        if let Some(wait) = self.wait {
+        if let Some(wait) = self.wait
+            && self.hint != Hint::Untold
+        {
             reply.headers.insert(header::RETRY_AFTER, HeaderValue::from(millis(wait).div_ceil(1000)));
-            reply.headers.insert("retry-after-ms", HeaderValue::from(millis(wait)));
+            if self.hint == Hint::Millis {
+                reply.headers.insert("retry-after-ms", HeaderValue::from(millis(wait)));
+            }
         }
         reply
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        let Some(wait) = self.wait else { return Cow::Borrowed(&self.message) };
+        let again = match self.hint {
+            Hint::Millis | Hint::Seconds => format!(" Please try again in {}.", go_time(wait)),
+            Hint::Untold => String::new(),
+        };
+        let more = "Visit https://platform.openai.com/account/rate-limits to learn more.";
+        Cow::Owned(format!("{}.{again} {more}", self.message))
     }
 }
 
@@ -222,5 +258,20 @@ mod tests {
         assert!(body["error"]["message"].as_str().unwrap().contains("Please try again in 1.378s."));
         assert_eq!(body["error"]["type"], "tokens");
         assert_eq!(body["error"]["code"], "rate_limit_exceeded");
+    }
+
+    #[test]
+    fn a_hint_can_be_told_in_seconds_or_not_at_all() {
+        let error = || ApiError::rate_limit("tokens", "Rate limit reached", Duration::from_millis(1378));
+        let seconds = error().telling(Hint::Seconds).reply();
+        assert_eq!(
+            (&seconds.headers["retry-after"], seconds.headers.get("retry-after-ms")),
+            (&"2".parse().unwrap(), None)
+        );
+        let untold = error().telling(Hint::Untold).reply();
+        assert!(!untold.headers.contains_key("retry-after") && !untold.headers.contains_key("retry-after-ms"));
+        let body: serde_json::Value = serde_json::from_slice(&untold.body).unwrap();
+        let message = "Rate limit reached. Visit https://platform.openai.com/account/rate-limits to learn more.";
+        assert_eq!(body["error"]["message"], message);
     }
 }

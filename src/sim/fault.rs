@@ -1,11 +1,14 @@
 //! What can go wrong, and when.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::answer::digest;
 use super::settings::SimSettings;
+use super::written::{Wait, seconds};
 
 /// What befalls one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -38,6 +41,14 @@ pub enum Fault {
     ErrorIn200,
     /// 200 with `choices` null.
     NullChoices,
+    /// 401 `invalid_api_key`.
+    Auth,
+    /// 429 `insufficient_quota`.
+    QuotaExhausted,
+    /// 429 for requests per day, with a hint of eight hours.
+    DailyQuota,
+    /// 404 `model_not_found`.
+    ModelNotFound,
 }
 
 impl Fault {
@@ -53,14 +64,17 @@ impl Fault {
             | Self::Hang
             | Self::ContextLength
             | Self::Html
-            | Self::ErrorIn200 => false,
+            | Self::ErrorIn200
+            | Self::Auth
+            | Self::QuotaExhausted
+            | Self::DailyQuota
+            | Self::ModelNotFound => false,
         }
     }
 }
 
 /// A fault for the requests with these numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ScriptStep {
     /// The first, from 1.
     pub from: u64,
@@ -68,6 +82,26 @@ pub struct ScriptStep {
     pub to: u64,
     /// What befalls them.
     pub fault: Fault,
+    /// When a `rate_limit` or `daily_quota` says to come back, in place of its own hint.
+    pub hint: Option<Duration>,
+}
+
+impl<'de> Deserialize<'de> for ScriptStep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename = "ScriptStep")]
+        struct Written {
+            from: u64,
+            to: u64,
+            fault: Fault,
+            hint: Option<Wait>,
+        }
+        let Written { from, to, fault, hint } = Written::deserialize(deserializer)?;
+        if hint.is_some() && !matches!(fault, Fault::RateLimit | Fault::DailyQuota) {
+            return Err(D::Error::custom("a hint goes with the faults rate_limit and daily_quota only"));
+        }
+        Ok(Self { from, to, fault, hint: hint.map(|Wait(hint)| hint) })
+    }
 }
 
 /// A time at which the whole server is out.
@@ -79,6 +113,15 @@ pub struct Outage {
     pub to: Duration,
     /// How it shows.
     pub fault: OutageFault,
+    /// When a 429 says to come back. Default: when the outage has ended.
+    pub hint: Option<Duration>,
+}
+
+impl Outage {
+    /// When a call that comes `at` this time after the start is told to come back.
+    pub(super) fn wait(&self, at: Duration) -> Duration {
+        self.hint.unwrap_or(self.to.saturating_sub(at))
+    }
 }
 
 impl<'de> Deserialize<'de> for Outage {
@@ -86,19 +129,23 @@ impl<'de> Deserialize<'de> for Outage {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields, rename = "Outage")]
         struct Written {
-            from: f64,
-            to: f64,
+            #[serde(deserialize_with = "seconds")]
+            from: Duration,
+            #[serde(deserialize_with = "seconds")]
+            to: Duration,
             fault: OutageFault,
+            hint: Option<Wait>,
         }
-        let Written { from, to, fault } = Written::deserialize(deserializer)?;
-        let from = Duration::try_from_secs_f64(from).map_err(D::Error::custom)?;
-        let to = Duration::try_from_secs_f64(to).map_err(D::Error::custom)?;
+        let Written { from, to, fault, hint } = Written::deserialize(deserializer)?;
         if to < from {
             return Err(D::Error::custom(
                 "an outage ends before it begins: `from` and `to` are seconds after the start",
             ));
         }
-        Ok(Self { from, to, fault })
+        if hint.is_some() && fault != OutageFault::RateLimited {
+            return Err(D::Error::custom("a hint goes with outages of fault \"429\" only"));
+        }
+        Ok(Self { from, to, fault, hint: hint.map(|Wait(hint)| hint) })
     }
 }
 
@@ -108,6 +155,12 @@ impl<'de> Deserialize<'de> for Outage {
 pub enum OutageFault {
     /// Nobody listens. Calls in flight still end.
     Refuse,
+    /// Everything is answered with 429, and told when to come back.
+    #[serde(rename = "429")]
+    RateLimited,
+    /// Everything is answered with 500.
+    #[serde(rename = "500")]
+    ServerError,
     /// Everything is answered with 503.
     #[serde(rename = "503")]
     Overloaded,
@@ -122,25 +175,33 @@ pub(super) struct Chances {
     pub(super) latency: f64,
     pub(super) fault: f64,
     pub(super) model: f64,
+    noise: [f64; 2],
 }
 
 impl Chances {
     pub(super) fn of(seed: u64, number: u64) -> Self {
         // Neighbouring seeds would make neighbouring first states: an odd factor spreads them.
         let mut rng = fastrand::Rng::with_seed(seed ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        Self { latency: rng.f64(), fault: rng.f64(), model: rng.f64() }
+        Self { latency: rng.f64(), fault: rng.f64(), model: rng.f64(), noise: [rng.f64(), rng.f64()] }
+    }
+
+    /// A log-normal factor of this sigma, whose mean is 1.
+    pub(super) fn factor(&self, sigma: f64) -> f64 {
+        let [radius, angle] = self.noise;
+        let normal = (-2.0 * (1.0 - radius).ln()).sqrt() * (std::f64::consts::TAU * angle).cos();
+        (sigma * normal - sigma * sigma / 2.0).exp()
     }
 }
 
-/// The fault that the script has for this request.
-pub(super) fn scripted(settings: &SimSettings, number: u64) -> Option<Fault> {
-    settings.script.iter().find(|step| (step.from..=step.to).contains(&number)).map(|step| step.fault)
+/// What the script has for this request.
+pub(super) fn scripted(settings: &SimSettings, number: u64) -> Option<&ScriptStep> {
+    settings.script.iter().find(|step| (step.from..=step.to).contains(&number))
 }
 
 /// The fault that chance has for a request.
-pub(super) fn drawn(settings: &SimSettings, chance: f64) -> Option<Fault> {
+pub(super) fn drawn(shares: &BTreeMap<Fault, f64>, chance: f64) -> Option<Fault> {
     let mut sum = 0.0;
-    for (fault, share) in &settings.faults {
+    for (fault, share) in shares {
         sum += share;
         if chance < sum {
             return Some(*fault);
@@ -149,7 +210,16 @@ pub(super) fn drawn(settings: &SimSettings, chance: f64) -> Option<Fault> {
     None
 }
 
+/// The fault that this prompt has whenever it is sent; another seed poisons other prompts.
+pub(super) fn poisoned(settings: &SimSettings, prompt: &str) -> Option<Fault> {
+    if settings.poison.is_empty() {
+        return None;
+    }
+    let mut rng = fastrand::Rng::with_seed(settings.seed ^ digest(prompt));
+    drawn(&settings.poison, rng.f64())
+}
+
 /// The outage at this time after the start.
-pub(super) fn outage(settings: &SimSettings, at: Duration) -> Option<OutageFault> {
-    settings.outages.iter().find(|outage| (outage.from..outage.to).contains(&at)).map(|outage| outage.fault)
+pub(super) fn outage(settings: &SimSettings, at: Duration) -> Option<&Outage> {
+    settings.outages.iter().find(|outage| (outage.from..outage.to).contains(&at))
 }

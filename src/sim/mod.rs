@@ -2,7 +2,8 @@
 //!
 //! Owns one core (answers, limits, faults, the ledger of what it was asked and would bill) with two faces: [`SimTransport`]
 //! for tests on paused time and [`serve`] for everything that speaks HTTP. Knows nothing of jobs, and never calls out.
-//! All its clocks are tokio's. Replies depend on the settings, the seed and a request's number, and on nothing else.
+//! All its clocks are tokio's. Replies depend on the settings, the seed, a request's number and prompt, and what else it
+//! is working on, and on nothing else; but Anthropic's headers give dates, which are those of the real clock.
 //!
 //! Any model name is answered. Some names choose how:
 //!
@@ -24,6 +25,7 @@
 mod answer;
 mod body;
 mod books;
+mod change;
 mod core;
 #[cfg(test)]
 mod core_tests;
@@ -37,13 +39,23 @@ mod model;
 mod request;
 mod schema;
 mod settings;
+mod station;
+mod tell;
 mod transport;
+#[cfg(test)]
+mod weather_tests;
 mod window;
+mod written;
 
 pub use self::answer::answer_mark;
-pub use self::books::{ModelLedger, SimLedger};
+pub use self::books::{ModelLedger, SecondLedger, SimLedger};
+pub use self::change::Change;
 pub use self::core::Sim;
 pub use self::fault::{Fault, Outage, OutageFault, ScriptStep};
 pub use self::http::serve;
+pub use self::limits::Counts;
 pub use self::settings::{SimLimits, SimSettings};
+pub use self::station::{Beyond, Knee};
+pub use self::tell::HeaderStyle;
 pub use self::transport::SimTransport;
+pub use self::window::WindowKind;

@@ -1,15 +1,19 @@
 //! What the simulator is told to do, as written and checked.
 
 use std::collections::BTreeMap;
-use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use serde::de::value::{SeqAccessDeserializer, StrDeserializer, U64Deserializer};
-use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::change::Change;
 use super::fault::{Fault, Outage, ScriptStep};
+use super::limits::Counts;
+use super::station::Knee;
+use super::tell::HeaderStyle;
+use super::window::WindowKind;
+use super::written::{numbers, positive, time, times};
 
 /// How the simulator behaves. The default answers at once, without limits or faults.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -18,16 +22,37 @@ pub struct SimSettings {
     /// How long an answer takes: `"200ms"`, or at random from `["100ms", "400ms"]`.
     #[serde(deserialize_with = "times")]
     pub latency: RangeInclusive<Duration>,
+    /// The sigma of a log-normal factor on the latency, whose mean is 1.
+    #[serde(deserialize_with = "spread")]
+    pub noise: f64,
+    /// Up to how many calls at once the server works at full speed. Without it any number.
+    pub knee: Option<Knee>,
     /// What all models together allow.
     pub limits: SimLimits,
-    /// The sliding window in which limits hold: a minute, or `"1s"` for a sixtieth of the limits in each second.
+    /// The window in which limits hold: a minute, or `"1s"` for a sixtieth of the limits in each second. Those of a day
+    /// hold for a day.
     #[serde(deserialize_with = "time")]
     pub limit_window: Duration,
+    /// Whether windows slide or follow the clock.
+    pub window_kind: WindowKind,
+    /// What a request counts against token limits.
+    pub counts: Counts,
+    /// How replies tell of limits.
+    pub headers: HeaderStyle,
+    /// Whether a 429 says when to come back.
+    pub hints: bool,
+    /// What changes on the way, in order of time.
+    #[serde(deserialize_with = "in_order")]
+    pub changes: Vec<Change>,
     /// Another seed makes another sequence of faults and latencies.
     pub seed: u64,
     /// The share of calls that each fault befalls; 1 in all at most.
     #[serde(deserialize_with = "shares")]
     pub faults: BTreeMap<Fault, f64>,
+    /// The share of prompts that each fault befalls whenever they are sent; 1 in all at most. Such a prompt is known by
+    /// its last user message.
+    #[serde(deserialize_with = "shares")]
+    pub poison: BTreeMap<Fault, f64>,
     /// Faults by the number of the request; they come before those by model name and by chance.
     pub script: Vec<ScriptStep>,
     /// Times at which the whole server is out.
@@ -47,16 +72,26 @@ pub struct SimSettings {
     pub output_tokens: Option<RangeInclusive<u64>>,
     /// Counts the answers by their mark in the ledger. Memory grows with every distinct request.
     pub count_marks: bool,
+    /// Keeps figures of every second in the ledger. Memory grows with time.
+    pub count_seconds: bool,
 }
 
 impl Default for SimSettings {
     fn default() -> Self {
         Self {
             latency: Duration::ZERO..=Duration::ZERO,
+            noise: 0.0,
+            knee: None,
             limits: SimLimits::default(),
             limit_window: Duration::from_mins(1),
+            window_kind: WindowKind::Sliding,
+            counts: Counts::Used,
+            headers: HeaderStyle::OpenAi,
+            hints: true,
+            changes: Vec::new(),
             seed: 0,
             faults: BTreeMap::new(),
+            poison: BTreeMap::new(),
             script: Vec::new(),
             outages: Vec::new(),
             slow_body: Duration::from_secs(30),
@@ -65,6 +100,7 @@ impl Default for SimSettings {
             quota: None,
             output_tokens: None,
             count_marks: false,
+            count_seconds: false,
         }
     }
 }
@@ -76,110 +112,21 @@ pub struct SimLimits {
     /// Requests a minute.
     #[serde(deserialize_with = "positive")]
     pub rpm: Option<u64>,
-    /// Tokens a minute, input and output together, as billed.
+    /// Requests a day.
+    #[serde(deserialize_with = "positive")]
+    pub rpd: Option<u64>,
+    /// Tokens a minute, input and output together.
     #[serde(deserialize_with = "positive")]
     pub tpm: Option<u64>,
+    /// Tokens of requests a minute.
+    #[serde(deserialize_with = "positive")]
+    pub input_tpm: Option<u64>,
+    /// Tokens of answers a minute.
+    #[serde(deserialize_with = "positive")]
+    pub output_tpm: Option<u64>,
     /// Calls at once.
     #[serde(deserialize_with = "positive")]
     pub concurrency: Option<u64>,
-}
-
-/// A time as written: `"200ms"`.
-struct Time(Duration);
-
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl Visitor<'_> for Text {
-            type Value = Time;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a time such as \"200ms\" or \"1.5s\"")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Time, E> {
-                parse_time(text).map(Time).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
-            }
-        }
-        deserializer.deserialize_str(Text)
-    }
-}
-
-fn parse_time(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic())?);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" | "min" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    Duration::try_from_secs_f64(number.trim().parse::<f64>().ok()? * seconds).ok()
-}
-
-/// A single value or a list of two.
-struct OneOrTwo<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de> + Clone> Visitor<'de> for OneOrTwo<T> {
-    type Value = (T, T);
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("one value, or a list of the least and the most")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(T, T), E> {
-        T::deserialize(StrDeserializer::new(text)).map(|value| (value.clone(), value))
-    }
-
-    fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<(T, T), E> {
-        T::deserialize(U64Deserializer::new(number)).map(|value| (value.clone(), value))
-    }
-
-    fn visit_i64<E: serde::de::Error>(self, number: i64) -> Result<(T, T), E> {
-        self.visit_u64(u64::try_from(number).map_err(|_| E::custom("a negative number has no meaning here"))?)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<(T, T), A::Error> {
-        <(T, T)>::deserialize(SeqAccessDeserializer::new(list))
-    }
-}
-
-impl Clone for Time {
-    fn clone(&self) -> Self {
-        Self(self.0)
-    }
-}
-
-fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let Time(time) = Time::deserialize(deserializer)?;
-    if time.is_zero() {
-        return Err(D::Error::custom("a time of 0 has no meaning here"));
-    }
-    Ok(time)
-}
-
-fn times<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RangeInclusive<Duration>, D::Error> {
-    let (Time(least), Time(most)) = deserializer.deserialize_any(OneOrTwo(PhantomData))?;
-    ordered(least, most)
-}
-
-fn numbers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RangeInclusive<u64>>, D::Error> {
-    let (least, most) = deserializer.deserialize_any(OneOrTwo(PhantomData))?;
-    ordered(least, most).map(Some)
-}
-
-fn ordered<T: PartialOrd, E: serde::de::Error>(least: T, most: T) -> Result<RangeInclusive<T>, E> {
-    if least > most {
-        return Err(E::custom("the first of the two is the larger one: write the least first"));
-    }
-    Ok(least..=most)
-}
-
-fn positive<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    match u64::deserialize(deserializer)? {
-        0 => Err(D::Error::custom("a limit of 0 lets nothing through: leave it out where there is none")),
-        limit => Ok(Some(limit)),
-    }
 }
 
 fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Fault, f64>, D::Error> {
@@ -193,11 +140,28 @@ fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Fault, 
     Ok(shares)
 }
 
+fn spread<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let sigma = f64::deserialize(deserializer)?;
+    if !(0.0..=3.0).contains(&sigma) {
+        return Err(D::Error::custom("noise lies between 0 and 3: 0.3 is usual"));
+    }
+    Ok(sigma)
+}
+
+fn in_order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Change>, D::Error> {
+    let changes = Vec::<Change>::deserialize(deserializer)?;
+    if !changes.is_sorted_by_key(|change| change.at) {
+        return Err(D::Error::custom("the changes are not in order of time"));
+    }
+    Ok(changes)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::super::fault::OutageFault;
+    use super::super::station::Beyond;
     use super::*;
 
     fn refusal(value: serde_json::Value) -> String {
@@ -219,15 +183,62 @@ mod tests {
         "#;
         let settings: SimSettings = toml::from_str(text).unwrap();
         assert_eq!(settings.latency, Duration::from_millis(100)..=Duration::from_millis(400));
-        assert_eq!(settings.limits, SimLimits { rpm: Some(300), tpm: Some(100_000), concurrency: Some(8) });
+        let limits = SimLimits { rpm: Some(300), tpm: Some(100_000), concurrency: Some(8), ..SimLimits::default() };
+        assert_eq!(settings.limits, limits);
         assert_eq!(settings.limit_window, Duration::from_secs(1));
         assert!((settings.faults[&Fault::ErrorIn200] - 0.05).abs() < f64::EPSILON);
-        assert_eq!(settings.script, [ScriptStep { from: 3, to: 5, fault: Fault::RateLimit }]);
+        assert_eq!(settings.script, [ScriptStep { from: 3, to: 5, fault: Fault::RateLimit, hint: None }]);
         let outage = &settings.outages[0];
         assert_eq!((outage.from, outage.to), (Duration::from_millis(1500), Duration::from_secs(3)));
         assert_eq!(outage.fault, OutageFault::Overloaded);
         assert_eq!(settings.output_tokens, Some(20..=20));
         assert_eq!(toml::from_str::<SimSettings>("").unwrap(), SimSettings::default());
+    }
+
+    #[test]
+    fn reads_the_weather_from_toml() {
+        let text = r#"
+            noise = 0.3
+            knee = { concurrency = 48, beyond = "degrading" }
+            limits = { input_tpm = 10, output_tpm = 20, rpd = 30 }
+            window_kind = "fixed"
+            counts = "max_tokens"
+            headers = "anthropic"
+            hints = false
+            poison = { server_error = 0.01 }
+            outages = [{ from = 1, to = 2, fault = "429", hint = "30s" }, { from = 2, to = 3, fault = "500" }]
+            changes = [{ at = 30.0, limits = { rpm = 3000 }, latency = "2s", knee = 96 }, { at = 60, limits = { rpm = 1 } }]
+        "#;
+        let settings: SimSettings = toml::from_str(text).unwrap();
+        assert_eq!(settings.knee, Some(Knee { concurrency: 48, beyond: Beyond::Degrading }));
+        let limits = SimLimits { input_tpm: Some(10), output_tpm: Some(20), rpd: Some(30), ..SimLimits::default() };
+        assert_eq!(settings.limits, limits);
+        assert_eq!((settings.window_kind, settings.counts), (WindowKind::Fixed, Counts::MaxTokens));
+        assert_eq!((settings.headers, settings.hints), (HeaderStyle::Anthropic, false));
+        assert!((settings.poison[&Fault::ServerError] - 0.01).abs() < f64::EPSILON);
+        let outages = &settings.outages;
+        assert_eq!((outages[0].fault, outages[0].hint), (OutageFault::RateLimited, Some(Duration::from_secs(30))));
+        assert_eq!((outages[1].fault, outages[1].hint), (OutageFault::ServerError, None));
+        let change = &settings.changes[0];
+        assert_eq!((change.at, change.limits.rpm, change.limits.tpm), (Duration::from_secs(30), Some(3000), None));
+        assert_eq!(change.knee, Some(Knee { concurrency: 96, beyond: Beyond::Flat }));
+        assert_eq!(settings.latency_at(Duration::from_secs(29)), &(Duration::ZERO..=Duration::ZERO));
+        assert_eq!(settings.latency_at(Duration::from_secs(61)).start(), &Duration::from_secs(2));
+    }
+
+    #[test]
+    fn refuses_weather_that_has_no_meaning() {
+        assert!(refusal(json!({ "noise": -1 })).contains("between 0 and 3"));
+        assert!(refusal(json!({ "knee": 0 })).contains("a knee of 0"));
+        assert!(refusal(json!({ "knee": { "concurrency": 0 } })).contains("a knee of 0"));
+        assert!(refusal(json!({ "knee": { "at": 4 } })).contains("`at`"));
+        assert!(refusal(json!({ "headers": "opnai" })).contains("`opnai`"));
+        assert!(refusal(json!({ "poison": { "reset": 2 } })).contains("between 0 and 1"));
+        assert!(refusal(json!({ "changes": [{ "limits": { "rpm": 1 } }] })).contains("`at`"));
+        assert!(refusal(json!({ "changes": [{ "at": 2 }, { "at": 1 }] })).contains("order of time"));
+        assert!(refusal(json!({ "outages": [{ "from": 1, "to": 2, "fault": "503", "hint": "1s" }] })).contains("429"));
+        let script = json!([{ "from": 1, "to": 2, "fault": "empty", "hint": 1 }]);
+        assert!(refusal(json!({ "script": script })).contains("rate_limit and daily_quota"));
     }
 
     #[test]

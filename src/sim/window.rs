@@ -1,9 +1,107 @@
-//! An exact sliding window.
+//! Windows in which limits hold: exact sliding ones, and ones that follow the clock.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use serde::Deserialize;
 use tokio::time::Instant;
+
+/// How a window moves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WindowKind {
+    /// With each moment: what was used comes back bit by bit.
+    #[default]
+    Sliding,
+    /// By the clock, which begins with the simulator: at each full minute (second, day) all is there again.
+    Fixed,
+}
+
+/// What is used of a limit.
+#[derive(Debug)]
+pub(super) enum Used {
+    Sliding(Window),
+    Fixed(Fixed),
+}
+
+impl Used {
+    /// Nothing yet. Fixed windows begin at `started` and every `span` after it.
+    pub(super) fn new(kind: WindowKind, span: Duration, started: Instant) -> Self {
+        match kind {
+            WindowKind::Sliding => Self::Sliding(Window::new(span)),
+            WindowKind::Fixed => Self::Fixed(Fixed { span, start: started, sum: 0 }),
+        }
+    }
+
+    /// What is used now.
+    pub(super) fn sum(&mut self, now: Instant) -> u64 {
+        match self {
+            Self::Sliding(window) => {
+                window.roll(now);
+                window.sum()
+            }
+            Self::Fixed(window) => {
+                window.roll(now);
+                window.sum
+            }
+        }
+    }
+
+    /// Counts something now.
+    pub(super) fn push(&mut self, now: Instant, weight: u64) {
+        match self {
+            Self::Sliding(window) => {
+                window.push(now, weight);
+            }
+            Self::Fixed(window) => {
+                window.roll(now);
+                window.sum += weight;
+            }
+        }
+    }
+
+    /// How long until the last known sum is `most` or less.
+    pub(super) fn until_at_most(&self, most: u64, now: Instant) -> Duration {
+        match self {
+            Self::Sliding(window) => window.until_at_most(most, now),
+            Self::Fixed(window) if window.sum > most => window.until_end(now),
+            Self::Fixed(_) => Duration::ZERO,
+        }
+    }
+
+    /// How long until nothing is used.
+    pub(super) fn until_empty(&self, now: Instant) -> Duration {
+        match self {
+            Self::Sliding(window) => window.until_empty(now),
+            Self::Fixed(_) => self.until_at_most(0, now),
+        }
+    }
+}
+
+/// One window after the other.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    span: Duration,
+    /// Of the present one.
+    start: Instant,
+    sum: u64,
+}
+
+impl Fixed {
+    fn roll(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.start);
+        if passed < self.span {
+            return;
+        }
+        let into = u64::try_from(passed.as_nanos() % self.span.as_nanos()).unwrap_or_default();
+        self.start += passed.saturating_sub(Duration::from_nanos(into));
+        self.sum = 0;
+    }
+
+    fn until_end(&self, now: Instant) -> Duration {
+        (self.start + self.span).saturating_duration_since(now)
+    }
+}
 
 /// Sums weights over the last `span`. What is exactly `span` old is out.
 ///
@@ -85,5 +183,19 @@ mod tests {
         assert_eq!(window.until_empty(at(900)), Duration::from_millis(500));
         window.roll(at(1000));
         assert_eq!(window.sum(), 3);
+    }
+
+    #[test]
+    fn a_fixed_window_is_empty_again_at_each_full_span() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut used = Used::new(WindowKind::Fixed, Duration::from_secs(1), start);
+        used.push(at(2_300), 4);
+        assert_eq!((used.sum(at(2_999)), used.until_at_most(3, at(2_900))), (4, Duration::from_millis(100)));
+        assert_eq!(
+            (used.until_at_most(4, at(2_900)), used.until_empty(at(2_400))),
+            (Duration::ZERO, Duration::from_millis(600))
+        );
+        assert_eq!((used.sum(at(3_000)), used.until_empty(at(3_000))), (0, Duration::ZERO));
     }
 }
