@@ -206,6 +206,9 @@ pub struct RunArgs {
     /// Stop when this many rows, or this share of them, failed in this invocation
     #[arg(long, value_name = "N|P%", env = "OVERNIGHT_MAX_FAILURES")]
     pub max_failures: Option<String>,
+    /// Send nothing that could cost more than this: USD for the run, or as in 25/day or 500/month
+    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    pub max_cost: Option<String>,
     /// Begin anew: the old state goes to archive/ in the state directory, nothing is deleted
     #[arg(long, env = "OVERNIGHT_FRESH")]
     pub fresh: bool,
@@ -250,6 +253,9 @@ pub struct PlanArgs {
     /// Calls in flight at most, all providers together
     #[arg(long, value_name = "N", env = "OVERNIGHT_CONCURRENCY", hide_env = true)]
     pub concurrency: Option<usize>,
+    /// What may be spent: USD for the run, or as in 25/day or 500/month
+    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    pub max_cost: Option<String>,
     /// Only the rows for which this expression is true
     #[arg(long = "where", value_name = "EXPR", env = "OVERNIGHT_WHERE", hide_env = true)]
     pub filter: Option<String>,

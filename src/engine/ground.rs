@@ -72,8 +72,8 @@ impl Ground {
             let mut models = job.tasks.iter().flat_map(|task| &task.route);
             models.any(|model| job.models[*model].provider == provider)
         };
-        let missing = job.providers.iter().enumerate().filter(|(index, one)| one.key_missing && routed(*index));
-        missing.filter_map(|(_, provider)| provider.key_env.clone()).collect()
+        let used = job.providers.iter().enumerate().filter(|(index, _)| routed(*index));
+        used.flat_map(|(_, provider)| provider.missing_keys.clone()).collect()
     }
 
     pub fn state(&self) -> Option<&StateReader> {

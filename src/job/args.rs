@@ -29,7 +29,9 @@ pub struct JobArgs {
     pub deadline: Option<String>,
     /// `--max-failures`: rows, or a percentage.
     pub max_failures: Option<String>,
-    /// A key's variable that is not set is no problem: nothing is to be sent. [`super::JobProvider::key_missing`]
+    /// `--max-cost`: USD, or USD a day or month.
+    pub max_cost: Option<String>,
+    /// A key's variable that is not set is no problem: nothing is to be sent. [`super::JobProvider::missing_keys`]
     /// tells it.
     pub keys_optional: bool,
 }
@@ -56,7 +58,11 @@ pub(super) fn apply(args: &JobArgs, tree: &mut Table, working_dir: &Path, proble
         let value = Value::Integer(i64::try_from(concurrency).unwrap_or(i64::MAX));
         put(tree, &["run", "concurrency"], Node { value, spot });
     }
-    let limits = [("--deadline", "deadline", &args.deadline), ("--max-failures", "max_failures", &args.max_failures)];
+    let limits = [
+        ("--deadline", "deadline", &args.deadline),
+        ("--max-failures", "max_failures", &args.max_failures),
+        ("--max-cost", "max_cost", &args.max_cost),
+    ];
     for (flag, key, value) in limits {
         if let Some(value) = value {
             put(tree, &["run", key], text(value, &Spot::flag(flag, working_dir)));

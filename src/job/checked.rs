@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::problem::Problem;
-use super::stopping::{Deadline, MaxFailures};
+use super::stopping::{Deadline, MaxCost, MaxFailures};
 use super::tree::Spot;
 use crate::limit::Limits;
 use crate::prompt::PromptSettings;
@@ -57,6 +57,10 @@ pub struct Job {
     pub deadline: Option<Deadline>,
     /// How many rows of one invocation may fail before it stops; `None`: the first ones may not all fail.
     pub max_failures: Option<MaxFailures>,
+    /// What may be spent: over it nothing is sent.
+    pub max_cost: Option<MaxCost>,
+    /// How long all models of a route may be down before the run ends; may be nothing.
+    pub on_outage: Duration,
     /// Which failures of earlier runs are tried again.
     pub retry_failed: RetryFailed,
     /// What follows where the job changed so that rows that are done would be sent again.
@@ -78,6 +82,10 @@ pub struct Task {
     pub params: Map<String, Value>,
     /// Indexes into [`Job::models`], each once: the first choice, then the fallbacks; at least one.
     pub route: Vec<usize>,
+    /// A wait that the server told and that is longer sends rows on to the fallback; `None`: no wait does.
+    pub fallback_after: Option<Duration>,
+    /// What may be spent on its rows, within what the job may spend.
+    pub max_cost: Option<MaxCost>,
 }
 
 /// A model of a provider.
@@ -104,19 +112,32 @@ pub struct Model {
 /// A provider that the job uses.
 #[derive(Clone, Debug)]
 pub struct JobProvider {
-    /// How it is reached. A simulated one has an empty `base_url` until its simulator runs.
+    /// How it is reached, or where it has several addresses or keys: how the first of its members is. A simulated one has
+    /// an empty `base_url` until its simulator runs.
     pub settings: ProviderSettings,
+    /// Its further members: each address with each key is one. They differ in address, key and the name of the token
+    /// parameter alone.
+    pub further: Vec<ProviderSettings>,
     /// A real server, or the simulator in this process.
     pub kind: ProviderKind,
-    /// Limits over all its models.
+    /// Limits over all its models, of each member.
     pub limits: Limits,
+    /// Whether its limits are learnt from what it says and how it does.
+    pub adaptive: bool,
     /// Whether it is a server of the user's own, where models cost nothing unless they have a price.
     pub free: bool,
-    /// The variable that the key came from, or would come from.
-    pub key_env: Option<String>,
-    /// Whether it needs a key and there is none. Only where [`super::JobArgs::keys_optional`] lets it pass, or where no
-    /// route needs the provider.
-    pub key_missing: bool,
+    /// The variables that its keys came from, or would come from.
+    pub key_envs: Vec<String>,
+    /// Those of them that it needs and that are not set. Only where [`super::JobArgs::keys_optional`] lets it pass, or
+    /// where no route needs the provider.
+    pub missing_keys: Vec<String>,
+}
+
+impl JobProvider {
+    /// How each of its members is reached: at least one. Each has limits and health of its own.
+    pub fn members(&self) -> impl Iterator<Item = &ProviderSettings> {
+        std::iter::once(&self.settings).chain(&self.further)
+    }
 }
 
 /// What stands behind a provider.

@@ -97,6 +97,8 @@ fn check(
         drain: top.run.drain,
         deadline: top.run.deadline,
         max_failures: top.run.max_failures,
+        max_cost: top.run.max_cost,
+        on_outage: top.run.on_outage,
         retry_failed: top.run.retry_failed,
         on_change: top.run.on_change,
         vars: top.vars,

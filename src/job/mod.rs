@@ -25,4 +25,4 @@ pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, 
 pub use load::{load, state_path};
 pub use problem::{JobError, Problem};
 pub use schema::SCHEMA;
-pub use stopping::{Deadline, MaxFailures};
+pub use stopping::{Deadline, MaxCost, MaxFailures, Period};

@@ -1,4 +1,4 @@
-//! When a run stops by itself: `run.deadline` and `run.max_failures`, as written and as meant.
+//! When a run stops by itself: `run.deadline`, `run.max_failures` and `max_cost`, as written and as meant.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use jiff::civil::Time;
 use super::reader::Field;
 use super::tree::Value;
 use super::units;
+use crate::types::Money;
 
 /// `run.deadline`: when the run has ended, its drain included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,26 @@ pub enum MaxFailures {
     Rows(u64),
     /// This share of the rows that have ended, in thousandths of a percent; more than nothing, at most all.
     Share(u64),
+}
+
+/// `max_cost` of a run or a task: what may be spent, hard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxCost {
+    /// This much.
+    pub amount: Money,
+    /// In this time.
+    pub period: Period,
+}
+
+/// What a [`MaxCost`] holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// One run over all its resumes.
+    Run,
+    /// A day of the calendar here, over all runs of the job.
+    Day,
+    /// A month of the calendar here, over all runs of the job.
+    Month,
 }
 
 /// All of it, in thousandths of a percent.
@@ -48,6 +69,20 @@ pub(super) fn read_max_failures(field: &Field<'_>) -> Option<MaxFailures> {
     };
     if most.is_none() {
         refuse(field, "is no number of rows from 1 on and no percentage up to 100%", "20 or \"5%\"");
+    }
+    most
+}
+
+pub(super) fn read_max_cost(field: &Field<'_>) -> Option<MaxCost> {
+    let most = match &field.node.value {
+        Value::Integer(_) | Value::Float(_) => {
+            field.number().and_then(Money::from_usd).map(|amount| MaxCost { amount, period: Period::Run })
+        }
+        Value::Text(text) => max_cost(text),
+        Value::Bool(_) | Value::Date(_) | Value::List(_) | Value::Table(_) => None,
+    };
+    if most.is_none() {
+        refuse(field, "is no amount of USD, and none a day or month", "25.0, \"25/day\" or \"500/month\"");
     }
     most
 }
@@ -91,6 +126,18 @@ fn max_failures(text: &str) -> Option<MaxFailures> {
     share.filter(|share| (1..=WHOLE_SHARE).contains(share)).map(MaxFailures::Share)
 }
 
+fn max_cost(text: &str) -> Option<MaxCost> {
+    let (amount, period) = match text.split_once('/') {
+        None => (text, Period::Run),
+        Some((amount, period)) => match period.trim() {
+            "day" => (amount, Period::Day),
+            "month" => (amount, Period::Month),
+            _ => return None,
+        },
+    };
+    Some(MaxCost { amount: amount.trim().parse().ok()?, period })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +171,22 @@ mod tests {
         }
         for text in ["", "0", "-3", "%", "0%", "101%", "5 rows", "0.0001%"] {
             assert_eq!(max_failures(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn costs_are_counted_in_usd_by_run_day_or_month() {
+        for (text, usd, period) in [
+            ("25", "25", Period::Run),
+            ("0.5", "0.5", Period::Run),
+            ("25/day", "25", Period::Day),
+            (" 500.25 / month ", "500.25", Period::Month),
+            ("0", "0", Period::Run),
+        ] {
+            assert_eq!(max_cost(text), Some(MaxCost { amount: usd.parse().unwrap(), period }), "{text}");
+        }
+        for text in ["", "-1", "25/", "25/week", "/day", "$25", "25 USD", "1e3", "0.0000000000001", "25/day/month"] {
+            assert_eq!(max_cost(text), None, "{text}");
         }
     }
 }

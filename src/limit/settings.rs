@@ -7,6 +7,12 @@ pub struct Limits {
     pub rpm: Option<u64>,
     /// Tokens a minute, input and output together.
     pub tpm: Option<u64>,
+    /// Input tokens a minute.
+    pub input_tpm: Option<u64>,
+    /// Output tokens a minute.
+    pub output_tpm: Option<u64>,
+    /// Requests a day.
+    pub rpd: Option<u64>,
     /// Calls in flight.
     pub concurrency: Option<u64>,
 }

@@ -1,4 +1,4 @@
-//! The real transport: HTTP/1.1 over reqwest.
+//! The real transport: HTTP over reqwest.
 
 use std::error::Error as _;
 use std::fmt;
@@ -14,7 +14,7 @@ use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
 
 use super::error::ProviderError;
 use super::redact::Redactor;
-use super::settings::ProviderSettings;
+use super::settings::{HttpVersion, ProviderSettings};
 use crate::types::{Transport, TransportError, WireReply, WireRequest};
 
 /// A reply over this many bytes is not read on: no completion is that long, and memory is bounded.
@@ -22,8 +22,8 @@ const MAX_REPLY: usize = 64 * 1024 * 1024;
 
 /// Sends requests to one provider.
 ///
-/// One request is one exchange: nothing is retried or redirected here. HTTP/1.1 alone, as providers cap the streams of
-/// an HTTP/2 connection below the calls that are in flight. Proxies come from the environment; loopback is never proxied.
+/// One request is one exchange: nothing is retried or redirected here. Proxies come from the environment; loopback is
+/// never proxied.
 pub struct HttpTransport {
     client: Client,
     base: Url,
@@ -40,7 +40,7 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// A transport that keeps up to `max_in_flight` connections open.
+    /// A transport that keeps up to `max_in_flight` connections open, where the settings do not say how many.
     ///
     /// # Errors
     /// Where the base URL or a header cannot be used, or there are no root certificates for `https`.
@@ -110,13 +110,18 @@ fn client(settings: &ProviderSettings, base: &Url, max_in_flight: usize) -> Clie
     let _chosen_before = rustls::crypto::ring::default_provider().install_default();
     let mut builder = Client::builder()
         .user_agent(concat!("overnight/", env!("CARGO_PKG_VERSION")))
-        .http1_only()
         .retry(retry::never())
         .redirect(redirect::Policy::none())
         .referer(false)
         .tcp_nodelay(true)
-        .pool_max_idle_per_host(max_in_flight)
+        .pool_max_idle_per_host(settings.connections.unwrap_or(max_in_flight))
         .connect_timeout(settings.timeouts.connect);
+    builder = match (settings.http, base.scheme()) {
+        (HttpVersion::Auto | HttpVersion::One, _) => builder.http1_only(),
+        (HttpVersion::Two, "http") => builder.http2_prior_knowledge(),
+        // Client and server agree on it as the connection is made.
+        (HttpVersion::Two, _) => builder,
+    };
     if is_loopback(base) {
         builder = builder.no_proxy();
     }

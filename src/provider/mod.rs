@@ -29,7 +29,7 @@ use crate::types::{Failure, Usage};
 pub use chat::ChatProvider;
 pub use error::ProviderError;
 pub use http::HttpTransport;
-pub use settings::{ProviderSettings, Timeouts, TokenParam};
+pub use settings::{HttpVersion, ProviderSettings, Timeouts, TokenParam};
 
 /// Something that answers requests to models: one call, no retries.
 pub trait Provider: Send + Sync {

@@ -86,7 +86,7 @@ fn replaced(text: &[u8], secret: &Finder<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{Timeouts, TokenParam};
+    use crate::provider::{HttpVersion, Timeouts, TokenParam};
     use crate::types::Secret;
 
     fn clean(key: &str, status: u16, body: &'static str) -> String {
@@ -100,6 +100,8 @@ mod tests {
             ],
             timeouts: Timeouts::default(),
             token_param: TokenParam::default(),
+            http: HttpVersion::default(),
+            connections: None,
         });
         let reply = WireReply { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
         String::from_utf8(redactor.clean(reply).body.to_vec()).unwrap()

@@ -19,6 +19,23 @@ pub struct ProviderSettings {
     pub timeouts: Timeouts,
     /// The name of the parameter that caps the output: `max_tokens` or `max_completion_tokens`.
     pub token_param: TokenParam,
+    /// The version of HTTP that it is spoken to in.
+    pub http: HttpVersion,
+    /// Connections that are kept open while no call uses them, at most; `None`: as many as there are calls in flight.
+    pub connections: Option<usize>,
+}
+
+/// `http`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpVersion {
+    /// What serves many calls best: HTTP/1.1, as providers cap the streams of an HTTP/2 connection below the calls that
+    /// are in flight.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2: over `https` where the server agrees to it, over plain `http` without asking.
+    Two,
 }
 
 /// How the provider names the cap on output tokens.

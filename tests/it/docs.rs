@@ -157,6 +157,7 @@ fn meaning(job: &Job) -> String {
             (&job.name, &job.state, &job.input, &job.id, &job.task, &job.filter, job.allow_overrides),
             (&job.output, &job.tasks, job.default_task, &job.providers, &job.models),
             (job.retry, job.concurrency, job.drain, job.deadline, job.max_failures, job.retry_failed, &job.vars),
+            (job.max_cost, job.on_outage),
         )
     )
 }

@@ -49,6 +49,7 @@ fn job_args(args: &PlanArgs, global: &Global) -> JobArgs {
         model: args.model.clone(),
         routes: args.routes.clone(),
         concurrency: args.concurrency,
+        max_cost: args.max_cost.clone(),
         keys_optional: true,
         ..JobArgs::default()
     }

@@ -92,6 +92,7 @@ fn job_args(args: &RunArgs, global: &Global) -> JobArgs {
         concurrency: args.concurrency,
         deadline: args.deadline.clone(),
         max_failures: args.max_failures.clone(),
+        max_cost: args.max_cost.clone(),
         keys_optional: false,
     }
 }
@@ -109,6 +110,7 @@ fn plan_args(args: &RunArgs) -> PlanArgs {
         routes: args.routes.clone(),
         set: args.set.clone(),
         concurrency: args.concurrency,
+        max_cost: args.max_cost.clone(),
         filter: args.filter.clone(),
     }
 }

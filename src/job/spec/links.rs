@@ -60,7 +60,14 @@ impl<'a> Linker<'a> {
             // `--model` may name what is a fallback already.
             route.extend(model.filter(|model| !route.contains(model)));
         }
-        Task { name: spec.name, prompt: spec.prompt, params: spec.params, route }
+        Task {
+            name: spec.name,
+            prompt: spec.prompt,
+            params: spec.params,
+            route,
+            fallback_after: spec.fallback_after,
+            max_cost: spec.max_cost,
+        }
     }
 
     /// The model that a route names: an alias first, else `provider/model`.

@@ -106,7 +106,14 @@ fn money(field: &Field<'_>) -> Option<Money> {
 pub(super) fn read_limits(reader: &Reader<'_>) -> Limits {
     let limits = reader.section("limits", |reader| {
         let limit = |name| reader.take(name).and_then(|field| field.positive());
-        Limits { rpm: limit("rpm"), tpm: limit("tpm"), concurrency: limit("concurrency") }
+        Limits {
+            rpm: limit("rpm"),
+            tpm: limit("tpm"),
+            input_tpm: limit("input_tpm"),
+            output_tpm: limit("output_tpm"),
+            rpd: limit("rpd"),
+            concurrency: limit("concurrency"),
+        }
     });
     limits.unwrap_or_default()
 }

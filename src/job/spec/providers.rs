@@ -11,8 +11,13 @@ use crate::job::environment::is_variable_name;
 use crate::job::known::{KNOWN, Known, known};
 use crate::job::reader::{Field, Reader};
 use crate::limit::Limits;
-use crate::provider::{ProviderSettings, Timeouts, TokenParam};
+use crate::provider::{HttpVersion, ProviderSettings, Timeouts, TokenParam};
 use crate::types::Secret;
+
+const HTTP_VERSIONS: [(&str, HttpVersion); 3] =
+    [("auto", HttpVersion::Auto), ("1.1", HttpVersion::One), ("2", HttpVersion::Two)];
+/// One address has no more ports.
+const MAX_CONNECTIONS: u64 = 65_535;
 
 /// A provider before the environment is asked: that is done for those that the job uses.
 #[derive(Default)]
@@ -20,11 +25,16 @@ pub(in crate::job) struct ProviderSpec<'a> {
     pub(in crate::job) name: String,
     profile: Option<&'static Known>,
     simulated: Option<Map<String, Value>>,
-    base_url: Option<Field<'a>>,
-    api_key_env: Option<Field<'a>>,
+    /// Replicas; none: by name.
+    base_urls: Vec<Field<'a>>,
+    /// The variables of several keys; `None`: by name.
+    api_key_envs: Option<Vec<Field<'a>>>,
     headers: Vec<(String, Field<'a>)>,
     limits: Limits,
     timeouts: Timeouts,
+    adaptive: bool,
+    http: HttpVersion,
+    connections: Option<usize>,
     /// `kind = "openai"` beside an address of its own says how the server speaks, not whose key it gets.
     keyless_profile: bool,
 }
@@ -32,7 +42,7 @@ pub(in crate::job) struct ProviderSpec<'a> {
 impl ProviderSpec<'_> {
     /// A provider without a table.
     pub(super) fn built_in(name: &str) -> Option<Self> {
-        Some(Self { name: name.to_owned(), profile: Some(known(name)?), ..Self::default() })
+        Some(Self { name: name.to_owned(), profile: Some(known(name)?), adaptive: true, ..Self::default() })
     }
 }
 
@@ -52,34 +62,44 @@ pub(in crate::job) fn read_providers<'a>(reader: &Reader<'a>) -> (Vec<&'a str>, 
 
 fn read_provider<'a>(name: &str, reader: &Reader<'a>) -> Option<ProviderSpec<'a>> {
     let kind = reader.take("kind").map(|field| field.choice(&kinds()));
-    let base_url = reader.take("base_url").filter(|field| field.text().is_some());
-    let simulated = read_simulated(matches!(kind, Some(Some(Kind::Simulated))), base_url.as_ref(), reader);
+    let urls = reader.take("base_url");
+    let simulated = read_simulated(matches!(kind, Some(Some(Kind::Simulated))), urls.as_ref(), reader);
+    let mut base_urls = urls.and_then(|field| field.one_or_more()).unwrap_or_default();
+    base_urls.retain(|field| field.text().is_some());
     let mut spec = ProviderSpec {
         name: name.to_owned(),
         simulated,
-        api_key_env: reader.take("api_key_env"),
+        api_key_envs: reader.take("api_key_env").map(|field| field.one_or_more().unwrap_or_default()),
         headers: reader.section("headers", read_headers).unwrap_or_default(),
         limits: read_limits(reader),
         timeouts: reader.section("timeout", read_timeouts).unwrap_or_default(),
+        adaptive: reader.take("adaptive").and_then(|field| field.flag()).unwrap_or(true),
+        http: reader.take("http").and_then(|field| field.choice(&HTTP_VERSIONS)).unwrap_or_default(),
+        connections: read_connections(reader),
         ..ProviderSpec::default()
     };
     match kind {
         Some(kind) => match kind? {
             Kind::Known(kind) => {
-                spec.keyless_profile = kind == "openai" && base_url.is_some() && name != kind;
+                spec.keyless_profile = kind == "openai" && !base_urls.is_empty() && name != kind;
                 spec.profile = known(kind);
             }
             Kind::Simulated => {}
         },
         None => spec.profile = known(name),
     }
-    if base_url.is_none() && spec.profile.is_none() && spec.simulated.is_none() {
+    if base_urls.is_empty() && spec.profile.is_none() && spec.simulated.is_none() {
         let hint = format!("{name} is not a provider known by name: write base_url = \"https://.../v1\"");
         reader.scope().problems.add(reader.problem("base_url is missing").with_hint(hint));
         return None;
     }
-    spec.base_url = base_url;
+    spec.base_urls = base_urls;
     Some(spec)
+}
+
+fn read_connections(reader: &Reader<'_>) -> Option<usize> {
+    let connections = reader.take("connections")?.whole(1..=MAX_CONNECTIONS)?;
+    usize::try_from(connections).ok()
 }
 
 fn kinds() -> Vec<(&'static str, Kind)> {
@@ -126,36 +146,58 @@ fn read_timeouts(reader: &Reader<'_>) -> Timeouts {
 /// Asks the environment for what the provider needs. `named_by` is where the job asks for the provider; a missing key is
 /// a problem only where it is `needed`.
 pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool) -> Option<JobProvider> {
-    let address = match (&spec.simulated, &spec.base_url, spec.profile) {
-        (Some(_), _, _) => Some(Address::default()),
-        (None, Some(field), _) => address(field),
-        (None, None, Some(profile)) => Address::parse(profile.base_url).ok(),
-        (None, None, None) => None,
-    };
+    let addresses = addresses(spec);
     let headers: Vec<_> = spec.headers.iter().map(|(name, field)| Some((name.clone(), header(field)?))).collect();
     let own_server = spec.profile.is_some_and(|profile| profile.self_hosted)
         || spec.simulated.is_some()
-        || address.as_ref().is_some_and(Address::is_loopback);
-    let Key { env: key_env, value: api_key, missing: key_missing } = key(spec, named_by, needed, own_server);
-    let address = address?;
+        || addresses.as_ref().is_some_and(|all| all.iter().all(Address::is_loopback));
+    let keys = keys(spec, named_by, needed, own_server);
+    let headers: Vec<(String, Secret)> = headers.into_iter().collect::<Option<_>>()?;
+    let member = |address: &Address, key: &Key| ProviderSettings {
+        name: spec.name.clone(),
+        token_param: address.token_param(),
+        base_url: address.url.clone(),
+        api_key: key.value.clone(),
+        headers: headers.clone(),
+        timeouts: spec.timeouts,
+        http: spec.http,
+        connections: spec.connections,
+    };
+    let addresses = addresses?;
+    let mut members = addresses.iter().flat_map(|address| keys.iter().map(move |key| member(address, key)));
     Some(JobProvider {
-        settings: ProviderSettings {
-            name: spec.name.clone(),
-            token_param: address.token_param(),
-            base_url: address.url,
-            api_key,
-            headers: headers.into_iter().collect::<Option<_>>()?,
-            timeouts: spec.timeouts,
-        },
+        settings: members.next()?,
+        further: members.collect(),
         kind: spec.simulated.clone().map_or(ProviderKind::Http, ProviderKind::Simulated),
         limits: spec.limits,
+        adaptive: spec.adaptive,
         free: own_server,
-        key_env,
-        key_missing,
+        key_envs: keys.iter().filter_map(|key| key.env.clone()).collect(),
+        missing_keys: keys.iter().filter(|key| key.missing).filter_map(|key| key.env.clone()).collect(),
     })
 }
 
-/// The variable that holds the key, and the key.
+/// The addresses of its replicas, at least one; `None` where one of them is wrong.
+fn addresses(spec: &ProviderSpec<'_>) -> Option<Vec<Address>> {
+    if spec.simulated.is_some() {
+        return Some(vec![Address::default()]);
+    }
+    if spec.base_urls.is_empty() {
+        return Some(vec![Address::parse(spec.profile?.base_url).ok()?]);
+    }
+    let addresses: Vec<_> = spec.base_urls.iter().map(address).collect();
+    for (number, address) in addresses.iter().enumerate() {
+        let again =
+            address.as_ref().is_some_and(|address| addresses[..number].iter().flatten().any(|one| one == address));
+        if again {
+            let hint = "each of the list has limits of its own: name each server once".to_owned();
+            spec.base_urls[number].refuse("is the same address as one before", Some(hint));
+        }
+    }
+    addresses.into_iter().collect()
+}
+
+/// The variable that holds a key, and the key.
 #[derive(Default)]
 struct Key {
     env: Option<String>,
@@ -163,23 +205,43 @@ struct Key {
     missing: bool,
 }
 
-fn key(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool, own: bool) -> Key {
-    let (name, field) = match &spec.api_key_env {
-        Some(field) => match variable_name(field) {
-            Some(name) => (name.to_owned(), field),
-            None => return Key::default(),
-        },
-        None => match spec.profile.filter(|_| !spec.keyless_profile).and_then(|profile| profile.key_env) {
-            Some(name) => (name.to_owned(), named_by),
-            None => return Key::default(),
-        },
-    };
-    let Some(value) = field.scope().environment.get(&name) else {
-        let missing = spec.api_key_env.is_some() || !own;
-        if needed && missing && !field.scope().environment.keys_optional {
-            missing_key(spec, &name, field);
+/// Its keys, or the one that stands for none.
+fn keys(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool, own: bool) -> Vec<Key> {
+    let by_profile = || spec.profile.filter(|_| !spec.keyless_profile).and_then(|profile| profile.key_env);
+    let keys: Vec<Key> = match &spec.api_key_envs {
+        Some(fields) => {
+            let named = |field| variable_name(field).map(|name| key(spec, name, field, needed, own));
+            let keys: Vec<Key> = fields.iter().map(|field| named(field).unwrap_or_default()).collect();
+            refuse_same_keys(fields, &keys);
+            keys
         }
-        return Key { env: Some(name), value: None, missing };
+        None => by_profile().map(|name| key(spec, name, named_by, needed, own)).into_iter().collect(),
+    };
+    if keys.is_empty() { vec![Key::default()] } else { keys }
+}
+
+/// Two names for one key would take its limits twice.
+fn refuse_same_keys(fields: &[Field<'_>], keys: &[Key]) {
+    let value = |key: &Key| key.value.as_ref().map(|value| value.expose().to_owned());
+    for (number, (field, key)) in fields.iter().zip(keys).enumerate() {
+        let mut before = keys[..number].iter();
+        let same =
+            |one: &Key| (one.env.is_some() && one.env == key.env) || (key.value.is_some() && value(one) == value(key));
+        if before.any(same) {
+            let hint = "each of the list has limits of its own: name each key once".to_owned();
+            field.refuse("holds the same key as one before", Some(hint));
+        }
+    }
+}
+
+fn key(spec: &ProviderSpec<'_>, name: &str, field: &Field<'_>, needed: bool, own: bool) -> Key {
+    let env = Some(name.to_owned());
+    let Some(value) = field.scope().environment.get(name) else {
+        let missing = spec.api_key_envs.is_some() || !own;
+        if needed && missing && !field.scope().environment.keys_optional {
+            missing_key(spec, name, field);
+        }
+        return Key { env, value: None, missing };
     };
     let key = value.trim();
     if HeaderValue::from_str(key).is_err() {
@@ -188,7 +250,7 @@ fn key(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: bool, own: bool) -
             None,
         );
     }
-    Key { env: Some(name), value: Some(Secret::new(key)), missing: false }
+    Key { env, value: Some(Secret::new(key)), missing: false }
 }
 
 fn missing_key(spec: &ProviderSpec<'_>, name: &str, field: &Field<'_>) {
@@ -198,7 +260,7 @@ fn missing_key(spec: &ProviderSpec<'_>, name: &str, field: &Field<'_>) {
         let hint = "this takes the name of a variable, not the key itself".to_owned();
         return field.refuse("the environment variable named here is not set", Some(hint));
     }
-    let hint = match spec.api_key_env {
+    let hint = match spec.api_key_envs {
         Some(_) => "set it in the environment or in `env_file`".to_owned(),
         None => format!(
             "provider {0} needs a key: set it in the environment or in `env_file`, or name another variable in \
@@ -229,7 +291,7 @@ fn header(field: &Field<'_>) -> Option<Secret> {
 }
 
 /// A base URL, without a slash at its end.
-#[derive(Default)]
+#[derive(Default, PartialEq)]
 struct Address {
     url: String,
     host: String,

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use crate::job::checked::{OnChange, RetryFailed};
 use crate::job::reader::Reader;
-use crate::job::stopping::{Deadline, MaxFailures, read_deadline, read_max_failures};
+use crate::job::stopping::{Deadline, MaxCost, MaxFailures, read_deadline, read_max_cost, read_max_failures};
 use crate::retry::RetrySettings;
 
 const DEFAULT_CONCURRENCY: usize = 256;
 /// More sockets than one address has ports for cannot be open at once.
 const MAX_CONCURRENCY: u64 = 65_535;
 const DEFAULT_DRAIN: Duration = Duration::from_mins(1);
+const DEFAULT_ON_OUTAGE: Duration = Duration::from_hours(1);
 
 /// `[run]` as checked.
 pub(in crate::job) struct Run {
@@ -19,6 +20,8 @@ pub(in crate::job) struct Run {
     pub(in crate::job) drain: Duration,
     pub(in crate::job) deadline: Option<Deadline>,
     pub(in crate::job) max_failures: Option<MaxFailures>,
+    pub(in crate::job) max_cost: Option<MaxCost>,
+    pub(in crate::job) on_outage: Duration,
     pub(in crate::job) retry_failed: RetryFailed,
     pub(in crate::job) on_change: OnChange,
     pub(in crate::job) state: Option<PathBuf>,
@@ -35,6 +38,8 @@ pub(in crate::job) fn read_run(reader: &Reader<'_>) -> Run {
         drain,
         deadline: deadline(reader, drain),
         max_failures: reader.take("max_failures").and_then(|field| read_max_failures(&field)),
+        max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),
+        on_outage: reader.take("on_outage").and_then(|field| field.duration()).unwrap_or(DEFAULT_ON_OUTAGE),
         retry_failed: reader.take("retry_failed").and_then(|field| field.choice(&WORDS)).unwrap_or_default(),
         on_change: reader.take("on_change").and_then(|field| field.choice(&CHANGES)).unwrap_or_default(),
         state: reader.take("state").and_then(|field| field.path()),

@@ -1,12 +1,16 @@
 //! `[tasks.X]`.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use crate::job::files::read_text;
 use crate::job::reader::{Field, Reader};
+use crate::job::stopping::{MaxCost, read_max_cost};
 use crate::job::tree;
 use crate::prompt::PromptSettings;
 
+const DEFAULT_FALLBACK_AFTER: Duration = Duration::from_mins(1);
 const ROLES: [(&str, &str); 4] =
     [("system", "system"), ("developer", "developer"), ("user", "user"), ("assistant", "assistant")];
 
@@ -17,6 +21,8 @@ pub(in crate::job) struct TaskSpec<'a> {
     pub(in crate::job) params: Map<String, Value>,
     /// The names as written: first choice, then fallbacks.
     pub(in crate::job) route: Vec<Field<'a>>,
+    pub(in crate::job) fallback_after: Option<Duration>,
+    pub(in crate::job) max_cost: Option<MaxCost>,
 }
 
 pub(in crate::job) fn read_tasks<'a>(reader: &Reader<'a>) -> Vec<TaskSpec<'a>> {
@@ -37,6 +43,16 @@ fn read_task<'a>(name: &str, reader: &Reader<'a>) -> TaskSpec<'a> {
         prompt: read_prompt(reader),
         params: reader.take("params").and_then(|field| read_params(&field)).unwrap_or_default(),
         route: model.into_iter().chain(fallback).collect(),
+        fallback_after: read_fallback_after(reader),
+        max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),
+    }
+}
+
+fn read_fallback_after(reader: &Reader<'_>) -> Option<Duration> {
+    let Some(field) = reader.take("fallback_after") else { return Some(DEFAULT_FALLBACK_AFTER) };
+    match &field.node.value {
+        tree::Value::Text(text) if text == "never" => None,
+        _ => field.duration(),
     }
 }
 

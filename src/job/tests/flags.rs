@@ -1,7 +1,8 @@
 use super::{Folder, LEAST};
-use crate::job::Job;
+use crate::job::{Job, MaxCost, Period};
 use crate::limit::Limits;
 use crate::source::{Format, InputPath};
+use crate::types::Money;
 
 const TWO_TASKS: &str = r#"
 [input]
@@ -135,7 +136,7 @@ run = { concurrency = 3, drain = "5s", state = "states" }
     let job = load(&[]).unwrap();
     assert_eq!(job.models[0].wire, "b");
     assert_eq!(job.models[0].max_output, Some(5));
-    assert_eq!(job.models[0].limits, Limits { rpm: Some(30), tpm: Some(20), concurrency: None });
+    assert_eq!(job.models[0].limits, Limits { rpm: Some(30), tpm: Some(20), ..Limits::default() });
     assert_eq!((job.concurrency, job.drain.as_secs()), (4, 5));
     assert_eq!(job.state, folder.path("states"), "a path starts from the file that names it");
     let job = load(&["models.cheap.limits.rpm=40", "run.concurrency=5"]).unwrap();
@@ -171,4 +172,14 @@ overnight.toml:3:2: modles: unknown key
 overnight.toml:5:9: run.drain: must be a duration, is a whole number
   hint: write for example \"500ms\", \"60s\" or \"1h\"";
     assert_eq!(folder.problems(), expected);
+}
+
+#[test]
+fn a_cost_on_the_command_line_lies_over_the_job_s() {
+    let folder = Folder::with(&format!("{LEAST}\n[run]\nmax_cost = 5"));
+    let max_cost = |flag: &str| folder.load_with(|args| args.max_cost = Some(flag.to_owned())).unwrap().max_cost;
+    assert_eq!(max_cost("0.5"), Some(MaxCost { amount: Money::from_usd(0.5).unwrap(), period: Period::Run }));
+    assert_eq!(max_cost("7/month"), Some(MaxCost { amount: Money::from_usd(7.0).unwrap(), period: Period::Month }));
+    let printed = folder.problems_with(|args| args.max_cost = Some("lots".to_owned()));
+    assert!(printed.starts_with("--max-cost: run.max_cost: is no amount of USD"), "{printed}");
 }

@@ -25,7 +25,7 @@ params = { messages = [] }
 cheap = "gatway/qwen-plus"
 [models.strong]
 provider = "gateway"
-limits = { rpm = 0, rpd = 5 }
+limits = { rpm = 0, rps = 5 }
 price = { input = -1 }
 [providers.gateway]
 timeout = { attempt = 60 }
@@ -66,8 +66,8 @@ job.toml:18:10: tasks.sum.params: `messages` cannot be set here: overnight sets 
 job.toml:20:9: models.cheap: no provider is called "gatway"
   hint: did you mean `gateway`?
 job.toml:23:18: models.strong.limits.rpm: must be at least 1
-job.toml:23:21: models.strong.limits.rpd: unknown key
-  hint: known here: rpm, tpm, concurrency
+job.toml:23:21: models.strong.limits.rps: unknown key
+  hint: known here: rpm, tpm, input_tpm, output_tpm, rpd, concurrency
 job.toml:24:9: models.strong.price.output: is missing
   hint: write for example price = { input = 0.40, output = 1.20 }, in USD per million tokens
 job.toml:24:19: models.strong.price.input: is not an amount of USD per million tokens

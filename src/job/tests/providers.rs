@@ -1,9 +1,9 @@
 use std::time::Duration;
 
 use super::{Folder, LEAST, job, problems};
-use crate::job::ProviderKind;
+use crate::job::{JobProvider, ProviderKind};
 use crate::limit::Limits;
-use crate::provider::TokenParam;
+use crate::provider::{HttpVersion, TokenParam};
 use crate::types::Price;
 
 const KEY: &str = "sk-the-key-itself";
@@ -22,7 +22,7 @@ fn a_known_provider_needs_no_table() {
     assert_eq!(provider.settings.base_url, "https://api.openai.com/v1");
     assert_eq!(provider.settings.api_key.as_ref().unwrap().expose(), KEY);
     assert_eq!(provider.settings.token_param, TokenParam::MaxCompletionTokens);
-    assert_eq!(provider.key_env.as_deref(), Some("OPENAI_API_KEY"));
+    assert_eq!(provider.key_envs, ["OPENAI_API_KEY"]);
     assert!(!provider.free && provider.kind == ProviderKind::Http);
     assert!(!format!("{job:?}").contains(KEY));
 }
@@ -129,10 +129,10 @@ fn a_kind_brings_address_and_key_variable_but_no_foreign_server_gets_the_openai_
     let folder = Folder::with(&with("fast/m", "[providers.fast]\nkind = \"groq\"")).env("GROQ_API_KEY", KEY);
     let job = folder.load().unwrap();
     assert_eq!(job.providers[0].settings.base_url, "https://api.groq.com/openai/v1");
-    assert_eq!(job.providers[0].key_env.as_deref(), Some("GROQ_API_KEY"));
+    assert_eq!(job.providers[0].key_envs, ["GROQ_API_KEY"]);
     let gateway = with("gw/m", "[providers.gw]\nkind = \"openai\"\nbase_url = \"https://gw.example/v1/\"");
     let job = Folder::with(&gateway).env("OPENAI_API_KEY", KEY).load().unwrap();
-    assert!(job.providers[0].settings.api_key.is_none() && job.providers[0].key_env.is_none());
+    assert!(job.providers[0].settings.api_key.is_none() && job.providers[0].key_envs.is_empty());
     assert_eq!(job.providers[0].settings.base_url, "https://gw.example/v1");
 }
 
@@ -190,7 +190,7 @@ fn limits_and_timeouts_of_a_provider_hold() {
     let tables = "[providers.ollama]\nlimits = { rpm = 1_000, concurrency = 4 }\ntimeout = { attempt = \"90s\" }";
     let job = job(&with("ollama/m", tables));
     let provider = &job.providers[0];
-    assert_eq!(provider.limits, Limits { rpm: Some(1000), tpm: None, concurrency: Some(4) });
+    assert_eq!(provider.limits, Limits { rpm: Some(1000), concurrency: Some(4), ..Limits::default() });
     let timeouts = provider.settings.timeouts;
     assert_eq!((timeouts.connect, timeouts.attempt), (Duration::from_secs(10), Duration::from_secs(90)));
 }
@@ -200,4 +200,120 @@ fn a_model_called_by_its_full_name_keeps_what_its_alias_says() {
     let job = job(&with("vllm/big", "[models.b]\nprovider = \"vllm\"\nmodel = \"big\"\nmax_output = 9"));
     assert_eq!(job.models.len(), 1);
     assert_eq!((job.models[0].alias.as_str(), job.models[0].max_output), ("b", Some(9)));
+}
+
+#[test]
+fn all_limits_of_models_and_providers_hold() {
+    let limits = "limits = { rpm = 1, tpm = 2, input_tpm = 3, output_tpm = 4, rpd = 5, concurrency = 6 }";
+    let tables = format!("[models.m]\nprovider = \"vllm\"\n{limits}\n[providers.vllm]\n{limits}");
+    let job = job(&with("m", &tables));
+    let expected = Limits {
+        rpm: Some(1),
+        tpm: Some(2),
+        input_tpm: Some(3),
+        output_tpm: Some(4),
+        rpd: Some(5),
+        concurrency: Some(6),
+    };
+    assert_eq!((job.models[0].limits, job.providers[0].limits), (expected, expected));
+    let zero = problems(&with("vllm/m", "[providers.vllm]\nlimits = { input_tpm = 0, output_tpm = 0, rpd = 0 }"));
+    assert_eq!(zero.matches("must be at least 1").count(), 3, "{zero}");
+}
+
+#[test]
+fn each_address_with_each_key_is_a_member() {
+    let tables = "[providers.gw]\nbase_url = [\"https://a.example/v1/\", \"https://${B}/v1\"]\n\
+                  api_key_env = [\"ONE\", \"TWO\"]\nheaders = { x-team = \"data\" }\ntimeout = { attempt = \"9s\" }";
+    let folder = Folder::with(&with("gw/m", tables)).env("B", "b.example").env("ONE", "sk-one").env("TWO", "sk-two");
+    let job = folder.load().unwrap();
+    let provider = &job.providers[0];
+    let members: Vec<_> = provider
+        .members()
+        .map(|member| (member.base_url.as_str(), member.api_key.as_ref().unwrap().expose().to_owned()))
+        .collect();
+    let (a, b) = ("https://a.example/v1", "https://b.example/v1");
+    let of = |url, key: &str| (url, key.to_owned());
+    assert_eq!(members, [of(a, "sk-one"), of(a, "sk-two"), of(b, "sk-one"), of(b, "sk-two")]);
+    assert_eq!((provider.settings.base_url.as_str(), provider.further.len()), (a, 3));
+    assert_eq!(provider.key_envs, ["ONE", "TWO"]);
+    for member in provider.members() {
+        assert_eq!((member.name.as_str(), member.headers.len()), ("gw", 1));
+        assert_eq!(member.timeouts.attempt, Duration::from_secs(9));
+    }
+    assert!(!format!("{job:?}").contains("sk-"));
+}
+
+#[test]
+fn a_list_of_one_is_as_the_text_itself() {
+    let url = "https://gw.example/v1";
+    let of = |tables: &str| Folder::with(&with("gw/m", tables)).env("K", KEY).load().unwrap().providers.remove(0);
+    let one = of(&format!("[providers.gw]\nbase_url = \"{url}\"\napi_key_env = \"K\""));
+    let list = of(&format!("[providers.gw]\nbase_url = [\"{url}\"]\napi_key_env = [\"K\"]"));
+    assert_eq!(format!("{one:?}"), format!("{list:?}"));
+}
+
+#[test]
+fn an_address_or_a_key_named_twice_is_a_problem() {
+    let tables = "[providers.gw]\nbase_url = [\"https://gw.example/v1\", \"https://gw.example/v1/\"]\n\
+                  api_key_env = [\"ONE\", \"TWO\", \"ONE\", \"THREE\"]";
+    let folder = Folder::with(&with("gw/m", tables)).env("ONE", KEY).env("TWO", "sk-two").env("THREE", KEY);
+    let printed = folder.problems();
+    for (place, what) in [
+        ("11:38: providers.gw.base_url[1]", "is the same address as one before"),
+        ("12:30: providers.gw.api_key_env[2]", "holds the same key as one before"),
+        ("12:37: providers.gw.api_key_env[3]", "holds the same key as one before"),
+    ] {
+        assert!(printed.contains(&format!("job.toml:{place}: {what}")), "{printed}");
+    }
+    assert!(!printed.contains(KEY), "{printed}");
+}
+
+#[test]
+fn each_address_and_key_of_a_list_is_checked() {
+    let tables = "[providers.gw]\nbase_url = [\"https://gw.example/v1\", \"ftp://b.example\", \"https://me:pass@c\"]\n\
+                  api_key_env = [\"UNSET_ONE\", \"sk-live-1234567\", \"UNSET_TWO\"]";
+    let printed = problems(&with("gw/m", tables));
+    for what in [
+        "base_url[1]: is not an http or https URL",
+        "base_url[2]: must not hold a name or password",
+        "api_key_env[0]: environment variable UNSET_ONE is not set",
+        "api_key_env[1]: is not the name of an environment variable",
+        "api_key_env[2]: environment variable UNSET_TWO is not set",
+    ] {
+        assert!(printed.contains(&format!("providers.gw.{what}")), "{what}: {printed}");
+    }
+    assert!(!printed.contains("sk-live") && !printed.contains("pass@"), "{printed}");
+    let empty = problems(&with("gw/m", "[providers.gw]\nbase_url = []\napi_key_env = []"));
+    assert_eq!(empty.matches("must not be empty").count(), 2, "{empty}");
+    let wrong = problems(&with("gw/m", "[providers.gw]\nbase_url = 5\napi_key_env = [5]"));
+    assert!(wrong.contains("base_url: must be a text or a list of texts"), "{wrong}");
+}
+
+#[test]
+fn what_is_missing_of_several_keys_is_told_where_it_may_be_missing() {
+    let tables = "[providers.gw]\nbase_url = \"https://gw.example/v1\"\napi_key_env = [\"ONE\", \"TWO\"]";
+    let folder = Folder::with(&with("gw/m", tables)).env("ONE", KEY);
+    let job = folder.load_with(|args| args.keys_optional = true).unwrap();
+    assert_eq!(job.providers[0].missing_keys, ["TWO"]);
+}
+
+#[test]
+fn replicas_are_free_only_where_all_of_them_are_ours() {
+    let free = |urls: &str| job(&with("gw/m", &format!("[providers.gw]\nbase_url = {urls}"))).providers[0].free;
+    assert!(free("[\"http://127.0.0.1:1/v1\", \"http://127.0.0.1:2/v1\"]"));
+    assert!(!free("[\"http://127.0.0.1:1/v1\", \"https://gw.example/v1\"]"));
+}
+
+#[test]
+fn how_a_provider_is_spoken_to_can_be_set() {
+    let usual = &job(&with("vllm/m", "")).providers[0];
+    let of = |provider: &JobProvider| (provider.adaptive, provider.settings.http, provider.settings.connections);
+    assert_eq!(of(usual), (true, HttpVersion::Auto, None));
+    let tables = |http: &str| format!("[providers.vllm]\nadaptive = false\nhttp = \"{http}\"\nconnections = 7");
+    assert_eq!(of(&job(&with("vllm/m", &tables("2"))).providers[0]), (false, HttpVersion::Two, Some(7)));
+    assert_eq!(of(&job(&with("vllm/m", &tables("1.1"))).providers[0]), (false, HttpVersion::One, Some(7)));
+    let wrong = problems(&with("vllm/m", "[providers.vllm]\nadaptive = 1\nhttp = \"3\"\nconnections = 0"));
+    for what in ["adaptive: must be true or false", "http: \"3\" is not known", "connections: must be at least 1"] {
+        assert!(wrong.contains(&format!("providers.vllm.{what}")), "{what}: {wrong}");
+    }
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{Folder, LEAST, job, problems};
-use crate::job::{Job, RetryFailed};
+use crate::job::{Job, MaxCost, Period, RetryFailed};
 use crate::prompt::PromptSettings;
 use crate::retry::RetrySettings;
 use crate::sink::OutputFormat;
@@ -221,4 +221,29 @@ lang = "English"
     for pair in other {
         assert_ne!(identity(&[pair]), identity(&[]), "{pair}");
     }
+}
+
+#[test]
+fn costs_and_waits_have_their_defaults_and_are_what_is_written() {
+    let usual = job(LEAST);
+    assert_eq!((usual.max_cost, usual.on_outage), (None, Duration::from_hours(1)));
+    assert_eq!((usual.tasks[0].max_cost, usual.tasks[0].fallback_after), (None, Some(Duration::from_mins(1))));
+    let written = LEAST.replace("model =", "fallback_after = \"never\"\nmax_cost = \"2.5/day\"\nmodel =");
+    let written = job(&format!("{written}\n[run]\nmax_cost = 25\non_outage = \"5m\""));
+    let cost = |usd: &str, period| Some(MaxCost { amount: usd.parse().unwrap(), period });
+    assert_eq!((written.max_cost, written.on_outage), (cost("25", Period::Run), Duration::from_mins(5)));
+    assert_eq!((written.tasks[0].max_cost, written.tasks[0].fallback_after), (cost("2.5", Period::Day), None));
+    let wrong = LEAST.replace("model =", "fallback_after = \"always\"\nmax_cost = true\nmodel =");
+    let wrong = problems(&format!("{wrong}\n[run]\nmax_cost = \"25/week\"\non_outage = 60"));
+    let hint =
+        "is no amount of USD, and none a day or month\n  hint: write for example 25.0, \"25/day\" or \"500/month\"";
+    for what in [
+        "tasks.tag.fallback_after: is not a duration: \"always\"".to_owned(),
+        format!("tasks.tag.max_cost: {hint}"),
+        format!("run.max_cost: {hint}"),
+        "run.on_outage: must be a duration, is a whole number".to_owned(),
+    ] {
+        assert!(wrong.contains(&what), "{what}: {wrong}");
+    }
+    assert!(problems(&format!("{LEAST}\n[run]\nmax_cost = -1")).contains("run.max_cost: is no amount"));
 }

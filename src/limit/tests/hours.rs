@@ -92,7 +92,7 @@ async fn calls_that_use_more_and_take_longer_do_not_overrun() {
 #[tokio::test(start_paused = true)]
 async fn with_both_limits_the_tighter_one_is_used_and_neither_overrun() {
     for (requests, tokens, size) in [(300, 300_000, 400..600), (600, 100_000, 400..600)] {
-        let gate = model(Limits { rpm: Some(requests), tpm: Some(tokens), concurrency: None });
+        let gate = model(Limits { rpm: Some(requests), tpm: Some(tokens), ..NO_LIMITS });
         let seen = Seen::sent(&gate, HOUR, calls(size, 90..=110)).await;
         let (most_requests, most_tokens) = seen.most(MINUTE);
         assert!(most_requests <= requests && most_tokens <= tokens, "{most_requests} and {most_tokens} in a minute");
@@ -103,7 +103,7 @@ async fn with_both_limits_the_tighter_one_is_used_and_neither_overrun() {
 
 #[tokio::test(start_paused = true)]
 async fn two_models_share_their_providers_limits() {
-    let provider = ProviderGate::new(Limits { rpm: Some(600), tpm: Some(200_000), concurrency: None });
+    let provider = ProviderGate::new(Limits { rpm: Some(600), tpm: Some(200_000), ..NO_LIMITS });
     let slots = Slots::new(10_000);
     let first = ModelGate::new(NO_LIMITS, Arc::clone(&provider), Arc::clone(&slots));
     let second = ModelGate::new(rpm(60), provider, slots);

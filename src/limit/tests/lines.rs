@@ -236,7 +236,12 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let provider = ProviderGate::new(Limits { rpm: Some(600), tpm: Some(100_000), concurrency: Some(3) });
+            let provider = ProviderGate::new(Limits {
+                rpm: Some(600),
+                tpm: Some(100_000),
+                concurrency: Some(3),
+                ..NO_LIMITS
+            });
             let slots = Slots::new(4);
             let gates = [tpm(50_000), rpm(300)].map(|limits| ModelGate::new(limits, Arc::clone(&provider), Arc::clone(&slots)));
             let mut visits = JoinSet::new();

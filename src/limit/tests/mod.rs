@@ -15,7 +15,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-const NO_LIMITS: Limits = Limits { rpm: None, tpm: None, concurrency: None };
+const NO_LIMITS: Limits =
+    Limits { rpm: None, tpm: None, input_tpm: None, output_tpm: None, rpd: None, concurrency: None };
 
 fn rpm(rpm: u64) -> Limits {
     Limits { rpm: Some(rpm), ..NO_LIMITS }

@@ -1,14 +1,17 @@
 //! The real client against a server that misbehaves.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-use crate::provider::{HttpTransport, ProviderSettings, Timeouts, TokenParam};
+use crate::provider::{HttpTransport, HttpVersion, ProviderSettings, Timeouts, TokenParam};
 use crate::types::{Secret, Transport, TransportError, WireReply, WireRequest};
 
 const KEY: &str = "sk-very-secret";
@@ -22,6 +25,8 @@ fn settings(base_url: String) -> ProviderSettings {
         headers: vec![("x-team".to_owned(), Secret::new("hidden-team"))],
         timeouts: Timeouts { connect: hours, attempt: hours / 2, row: hours },
         token_param: TokenParam::default(),
+        http: HttpVersion::default(),
+        connections: None,
     }
 }
 
@@ -31,6 +36,19 @@ fn transport(address: SocketAddr) -> HttpTransport {
 
 fn wire_request() -> WireRequest {
     WireRequest { path: "chat/completions", body: Bytes::from_static(b"{\"a\":1}") }
+}
+
+/// Reads one request to its end; false where there is none.
+async fn read_one(stream: &mut TcpStream) -> bool {
+    let mut text = Vec::new();
+    while !text.ends_with(b"{\"a\":1}") {
+        let mut piece = [0; 1024];
+        match stream.read(&mut piece).await {
+            Ok(read) if read > 0 => text.extend_from_slice(&piece[..read]),
+            Ok(_) | Err(_) => return false,
+        }
+    }
+    true
 }
 
 /// Reads one request to its end, and returns its text.
@@ -215,4 +233,64 @@ fn assert_no_secret(shown: &str) {
     for secret in [KEY, "hidden-team", "secret-query", "hidden-pass"] {
         assert!(!shown.contains(secret), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn the_version_of_http_is_as_the_settings_say() {
+    for (http, first_line) in [
+        (HttpVersion::Auto, "POST /v1/chat/completions HTTP/1.1\r\n"),
+        (HttpVersion::One, "POST /v1/chat/completions HTTP/1.1\r\n"),
+        (HttpVersion::Two, "PRI * HTTP/2.0\r\n"),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let transport =
+            HttpTransport::new(&ProviderSettings { http, ..settings(format!("http://{address}/v1")) }, 4).unwrap();
+        let heard = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut start = vec![0; first_line.len()];
+            stream.read_exact(&mut start).await.unwrap();
+            String::from_utf8(start).unwrap()
+        };
+        // It hangs up after the first line: there is no answer.
+        let (_, heard) = tokio::join!(transport.send(wire_request()), heard);
+        assert_eq!(heard, first_line, "{http:?}");
+    }
+}
+
+/// Sends two calls at once to a server that never hangs up, then two more; how many connections that took.
+async fn connections_for_two_and_two(connections: Option<usize>) -> usize {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let base_url = format!("http://{address}/v1");
+    let transport = HttpTransport::new(&ProviderSettings { connections, ..settings(base_url) }, 4).unwrap();
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&accepted);
+    let both_came = Arc::new(Barrier::new(2));
+    let server = tokio::runtime::Handle::current().spawn(async move {
+        let mut serving = tokio::task::JoinSet::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let both_came = Arc::clone(&both_came);
+            serving.spawn(async move {
+                // The client may close it between calls.
+                while read_one(&mut stream).await {
+                    both_came.wait().await;
+                    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").await.unwrap();
+                }
+            });
+        }
+    });
+    for _ in 0..2 {
+        let (one, other) = tokio::join!(transport.send(wire_request()), transport.send(wire_request()));
+        assert!(one.is_ok() && other.is_ok());
+    }
+    server.abort();
+    accepted.load(Ordering::Relaxed)
+}
+
+#[tokio::test]
+async fn no_more_connections_are_kept_than_the_settings_say() {
+    assert_eq!(connections_for_two_and_two(None).await, 2);
+    assert_eq!(connections_for_two_and_two(Some(1)).await, 3);
 }
