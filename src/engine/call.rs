@@ -12,7 +12,7 @@ use super::upstream::Upstream;
 use crate::limit::Admission;
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
-use crate::types::{Key, Money};
+use crate::types::{Key, Money, RateReport};
 
 /// Whose call it is, and how large it was taken to be.
 pub(super) struct Caller<'a> {
@@ -88,6 +88,7 @@ fn out_of_time(upstream: &Upstream) -> CallError {
         request_id: None,
         possibly_billed: true,
         body: None,
+        rate: RateReport::new(),
     }
 }
 

@@ -51,7 +51,11 @@ pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Conn
             Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
         };
         let shared = Shared {
-            provider: Arc::new(ChatProvider::new(transport, configured.settings.token_param)),
+            provider: Arc::new(ChatProvider::new(
+                transport,
+                configured.settings.profile,
+                configured.settings.token_param,
+            )),
             gate: ProviderGate::new(configured.limits),
             health: Arc::default(),
         };

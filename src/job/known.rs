@@ -1,9 +1,12 @@
 //! Providers that need no table in the job file.
 
+use crate::provider::Profile;
+
 /// What is built in about a provider.
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) name: &'static str,
+    pub(super) profile: Profile,
     pub(super) base_url: &'static str,
     /// The variable that holds its key; `None`: it needs none.
     pub(super) key_env: Option<&'static str>,
@@ -11,31 +14,31 @@ pub(super) struct Known {
     pub(super) self_hosted: bool,
 }
 
-const fn paid(name: &'static str, base_url: &'static str, key_env: &'static str) -> Known {
-    Known { name, base_url, key_env: Some(key_env), self_hosted: false }
+const fn paid(name: &'static str, profile: Profile, base_url: &'static str, key_env: &'static str) -> Known {
+    Known { name, profile, base_url, key_env: Some(key_env), self_hosted: false }
 }
 
-const fn own(name: &'static str, base_url: &'static str) -> Known {
-    Known { name, base_url, key_env: None, self_hosted: true }
+const fn own(name: &'static str, profile: Profile, base_url: &'static str) -> Known {
+    Known { name, profile, base_url, key_env: None, self_hosted: true }
 }
 
 /// All of them. Anthropic and Gemini by their OpenAI-compatible addresses, Qwen by its international one.
 pub(super) const KNOWN: [Known; 15] = [
-    paid("openai", "https://api.openai.com/v1", "OPENAI_API_KEY"),
-    paid("anthropic", "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
-    paid("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
-    paid("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
-    paid("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
-    paid("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
-    paid("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    paid("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-    paid("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
-    paid("openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
-    paid("xai", "https://api.x.ai/v1", "XAI_API_KEY"),
-    paid("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
-    own("ollama", "http://localhost:11434/v1"),
-    own("vllm", "http://localhost:8000/v1"),
-    own("lmstudio", "http://localhost:1234/v1"),
+    paid("openai", Profile::OpenAi, "https://api.openai.com/v1", "OPENAI_API_KEY"),
+    paid("anthropic", Profile::Anthropic, "https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    paid("gemini", Profile::Gemini, "https://generativelanguage.googleapis.com/v1beta/openai", "GEMINI_API_KEY"),
+    paid("qwen", Profile::Qwen, "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
+    paid("mistral", Profile::Mistral, "https://api.mistral.ai/v1", "MISTRAL_API_KEY"),
+    paid("groq", Profile::Groq, "https://api.groq.com/openai/v1", "GROQ_API_KEY"),
+    paid("deepseek", Profile::DeepSeek, "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    paid("together", Profile::Together, "https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    paid("fireworks", Profile::Fireworks, "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    paid("openrouter", Profile::OpenRouter, "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    paid("xai", Profile::Xai, "https://api.x.ai/v1", "XAI_API_KEY"),
+    paid("cerebras", Profile::Cerebras, "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    own("ollama", Profile::Ollama, "http://localhost:11434/v1"),
+    own("vllm", Profile::Vllm, "http://localhost:8000/v1"),
+    own("lmstudio", Profile::LmStudio, "http://localhost:1234/v1"),
 ];
 
 /// The built-in provider of this name.

@@ -9,9 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::classify;
+use super::profile::Profile;
 use super::settings::TokenParam;
 use super::{Answer, CallError, ModelRequest, Provider};
-use crate::types::{Failure, FailureKind, Transport, TransportError, WireReply, WireRequest};
+use crate::types::{Failure, FailureKind, RateReport, Transport, TransportError, WireReply, WireRequest};
 
 const PATH: &str = "chat/completions";
 
@@ -21,14 +22,15 @@ const NEVER_SENT: [&str; 4] = ["model", "messages", "stream", "stream_options"];
 /// A provider that speaks chat completions over any transport.
 pub struct ChatProvider {
     transport: Arc<dyn Transport>,
+    profile: Profile,
     token_param: TokenParam,
 }
 
 impl ChatProvider {
-    /// A provider behind this transport, which caps the output by this parameter.
+    /// A provider behind this transport, which has these habits and caps the output by this parameter.
     #[must_use]
-    pub fn new(transport: Arc<dyn Transport>, token_param: TokenParam) -> Self {
-        Self { transport, token_param }
+    pub fn new(transport: Arc<dyn Transport>, profile: Profile, token_param: TokenParam) -> Self {
+        Self { transport, profile, token_param }
     }
 
     async fn exchange(&self, request: &ModelRequest) -> Result<Answer, CallError> {
@@ -36,7 +38,7 @@ impl ChatProvider {
             serde_json::to_vec(&Body { request, token_param: self.token_param }).map_err(|error| unwritable(&error))?;
         let sent = self.transport.send(WireRequest { path: PATH, body: Bytes::from(body) }).await;
         let reply: WireReply = sent.map_err(|error| no_reply(&error))?;
-        classify::read(&reply).map_err(|error| *error)
+        classify::read(self.profile, &reply).map_err(|error| *error)
     }
 }
 
@@ -92,6 +94,7 @@ fn call_error(failure: Failure, possibly_billed: bool) -> CallError {
     CallError {
         failure,
         retry_after: None,
+        rate: RateReport::new(),
         retryable: None,
         usage: None,
         request_id: None,

@@ -1,91 +1,119 @@
 //! What a whole reply means: an answer, or which failure.
 
+use std::time::Duration;
+
 use http::HeaderMap;
 use serde_json::Value;
 
+use super::profile::Profile;
 use super::reading::{self, Said};
-use super::rules::{RULES, Rule, STATUS_OF_CODE, When};
-use super::wait;
+use super::rules::STATUS_OF_CODE;
+use super::verdict::{self, Evidence};
 use super::{Answer, CallError};
-use crate::types::{Failure, FailureKind, ReplyError, ReplyView, Usage, WireReply, read_reply, read_usage};
+use super::{rates, wait};
+use crate::types::{Failure, FailureKind, RateReport, ReplyError, ReplyView, Usage};
+use crate::types::{WireReply, read_reply, read_usage};
 
 /// Reasons to stop that mean the output limit.
 const AT_LIMIT: [&str; 4] = ["length", "max_tokens", "model_length", "model_context_window_exceeded"];
-/// Reasons to stop that mean a filter.
-const FILTERED: [&str; 7] =
-    ["content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "image_safety"];
+/// Reasons to stop that make an answer none, and what they mean.
+const ENDINGS: [(&[&str], FailureKind, &str); 5] = [
+    (&FILTERED, FailureKind::ContentFilter, "the provider's filter stopped the answer"),
+    (&["refusal"], FailureKind::Refusal, "the model refused"),
+    (&["error"], FailureKind::ServerError, "the provider broke off the answer"),
+    (&["insufficient_system_resource"], FailureKind::Overloaded, "the provider ran out of capacity within the answer"),
+    (
+        &["malformed_function_call"],
+        FailureKind::MalformedReply,
+        "the model called a tool in a way that the provider could not read",
+    ),
+];
+const FILTERED: [&str; 8] =
+    ["content_filter", "safety", "recitation", "prohibited_content", "blocklist", "spii", "image_safety", "language"];
 /// Headers that name the call at the provider.
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
 
 /// Reads a reply with any status.
-pub(super) fn read(reply: &WireReply) -> Result<Answer, Box<CallError>> {
+pub(super) fn read(profile: Profile, reply: &WireReply) -> Result<Answer, Box<CallError>> {
+    let received = Received { profile, reply, rate: rates::read(profile, &reply.headers) };
     if !(200..300).contains(&reply.status) {
-        return Err(Box::new(http_error(reply)));
+        return Err(Box::new(http_error(received)));
     }
     match read_reply(&reply.body) {
-        Ok(view) => answer(reply, view),
-        Err(error) => Err(Box::new(no_answer(reply, &error))),
+        Ok(view) => answer(received, view),
+        Err(error) => Err(Box::new(no_answer(received, &error))),
     }
 }
 
-fn answer(reply: &WireReply, view: ReplyView) -> Result<Answer, Box<CallError>> {
-    if let Some((kind, message)) = unusable(&view) {
-        return Err(Box::new(CallError { usage: view.usage, ..failed(reply, kind, message) }));
+/// A reply, whose it is, and what its headers tell of limits.
+struct Received<'a> {
+    profile: Profile,
+    reply: &'a WireReply,
+    rate: RateReport,
+}
+
+fn answer(received: Received<'_>, view: ReplyView) -> Result<Answer, Box<CallError>> {
+    if let Some((kind, message)) = unusable(received.profile, &view) {
+        return Err(Box::new(CallError { usage: view.usage, ..received.failed(kind, message) }));
     }
+    let reply = received.reply;
     Ok(Answer {
         truncated: is_one_of(view.finish_reason.as_deref(), &AT_LIMIT),
         content: view.content,
         finish_reason: view.finish_reason,
         usage: view.usage,
         request_id: request_id(&reply.headers),
+        rate: received.rate,
         body: reply.body.clone(),
     })
 }
 
 /// Why a completion that is well formed is no answer, if so.
-fn unusable(view: &ReplyView) -> Option<(FailureKind, String)> {
+fn unusable(profile: Profile, view: &ReplyView) -> Option<(FailureKind, String)> {
     let reason = view.finish_reason.as_deref();
     let blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
-    if is_one_of(reason, &FILTERED) {
-        let told = reason.unwrap_or_default();
-        return Some((FailureKind::ContentFilter, format!("the provider's filter stopped the answer ({told})")));
+    let ending = ENDINGS.iter().find(|(reasons, ..)| is_one_of(reason, reasons));
+    let refusal = view.refusal.as_deref().filter(|refusal| !refusal.trim().is_empty());
+    match (ending, refusal) {
+        (Some((_, kind, message)), refusal) if refusal.is_none() || *kind == FailureKind::ContentFilter => {
+            Some((*kind, format!("{message} (finish_reason {})", reason.unwrap_or_default())))
+        }
+        (_, Some(refusal)) => Some((FailureKind::Refusal, reading::one_line(refusal))),
+        (_, None) if blank(&view.content) && view.tool_calls.is_none() => {
+            Some((FailureKind::Empty, empty_message(profile, reason)))
+        }
+        (_, None) => None,
     }
-    if let Some(refusal) = view.refusal.as_deref().filter(|refusal| !refusal.trim().is_empty()) {
-        return Some((FailureKind::Refusal, reading::one_line(refusal)));
-    }
-    if is_one_of(reason, &["refusal"]) {
-        return Some((FailureKind::Refusal, "the model refused".to_owned()));
-    }
-    if is_one_of(reason, &["error"]) {
-        return Some((FailureKind::ServerError, "the provider broke off the answer (finish_reason error)".to_owned()));
-    }
-    if is_one_of(reason, &["insufficient_system_resource"]) {
-        return Some((FailureKind::Overloaded, "the provider ran out of capacity within the answer".to_owned()));
-    }
-    if blank(&view.content) && view.tool_calls.is_none() {
-        return Some((FailureKind::Empty, empty_message(reason)));
-    }
-    None
 }
 
-fn empty_message(reason: Option<&str>) -> String {
+fn empty_message(profile: Profile, reason: Option<&str>) -> String {
     if is_one_of(reason, &AT_LIMIT) {
         "the output limit was reached before any text: raise max_tokens".to_owned()
+    } else if profile == Profile::LmStudio {
+        "the reply has neither text nor tool calls (LM Studio answers so when a prompt is over the loaded context)"
+            .to_owned()
     } else {
         "the reply has neither text nor tool calls".to_owned()
     }
 }
 
+/// Whether a reason to stop is one of these; some add a detail to theirs (`content_filter: RECITATION`).
 fn is_one_of(reason: Option<&str>, names: &[&str]) -> bool {
+    let reason = reason.map(|reason| reason.split(':').next().unwrap_or(reason).trim());
     reason.is_some_and(|reason| names.iter().any(|name| reason.eq_ignore_ascii_case(name)))
 }
 
 /// A reply with a good status that holds no completion.
-fn no_answer(reply: &WireReply, error: &ReplyError) -> CallError {
+fn no_answer(received: Received<'_>, error: &ReplyError) -> CallError {
+    let reply = received.reply;
     let json = serde_json::from_slice::<Value>(&reply.body).ok();
     let usage = json.as_ref().and_then(read_usage);
     let (kind, message) = match (error, &json) {
-        (ReplyError::Error(_), Some(json)) => error_within(json),
+        (ReplyError::Error(_), Some(json)) => {
+            let said = reading::said_in(json);
+            let status = status_within(&said);
+            return CallError { usage, ..received.refused(&said, status, message_of(&said, status)) };
+        }
         (ReplyError::NoChoices, Some(json)) if blocked(json).is_some() => {
             let reason = blocked(json).unwrap_or_default();
             (FailureKind::ContentFilter, format!("the provider's filter stopped the request ({reason})"))
@@ -96,15 +124,14 @@ fn no_answer(reply: &WireReply, error: &ReplyError) -> CallError {
     };
     let possibly_billed = kind == FailureKind::MalformedReply && usage.is_none();
     let retry_after = wait::told(&reply.headers, json.as_ref().and_then(|json| reading::said_in(json).wait));
-    CallError { retry_after, usage, possibly_billed, ..failed(reply, kind, message) }
+    CallError { retry_after, usage, possibly_billed, ..received.failed(kind, message) }
 }
 
-/// An error in a reply that says 200, as gateways send when the provider fails after the headers are out.
-fn error_within(json: &Value) -> (FailureKind, String) {
-    let said = reading::said_in(json);
+/// The status that an error would have had which came with a good one, as gateways send it when the provider fails after
+/// the headers are out.
+fn status_within(said: &Said) -> u16 {
     let by_code = || STATUS_OF_CODE.iter().find(|(code, _)| said.codes.contains(code)).map(|(_, status)| *status);
-    let status = said.status.or_else(by_code).unwrap_or(500);
-    (kind_of(status, &said, said.wait.is_some()), message_of(&said, status))
+    said.status.or_else(by_code).unwrap_or(500)
 }
 
 fn blocked(json: &Value) -> Option<&str> {
@@ -125,15 +152,14 @@ fn malformed_message(body: &[u8], error: &ReplyError, is_json: bool) -> String {
 }
 
 /// A reply with a bad status.
-fn http_error(reply: &WireReply) -> CallError {
+fn http_error(received: Received<'_>) -> CallError {
+    let reply = received.reply;
     let said = reading::said(&reply.body);
-    let retry_after = wait::told(&reply.headers, said.wait);
-    let kind = kind_of(reply.status, &said, retry_after.is_some());
     let message = match reply.headers.get(http::header::LOCATION).filter(|_| (300..400).contains(&reply.status)) {
         Some(place) => format!("it redirects to {}: set base_url to match", String::from_utf8_lossy(place.as_bytes())),
         None => message_of(&said, reply.status),
     };
-    CallError { retry_after, ..failed(reply, kind, message) }
+    received.refused(&said, reply.status, message)
 }
 
 fn message_of(said: &Said, status: u16) -> String {
@@ -144,63 +170,54 @@ fn message_of(said: &Said, status: u16) -> String {
     }
 }
 
-fn failed(reply: &WireReply, kind: FailureKind, message: String) -> CallError {
-    let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
-    CallError {
-        failure: Failure { kind, status: Some(reply.status), message },
-        retry_after: None,
-        retryable: header("x-should-retry").and_then(|value| value.trim().parse().ok()),
-        usage: None::<Usage>,
-        request_id: request_id(&reply.headers),
-        possibly_billed: false,
-        body: Some(reply.body.clone()),
+impl Received<'_> {
+    /// An error that says what is wrong. Its status is not the reply's where it came within a good one.
+    fn refused(self, said: &Said, status: u16, message: String) -> CallError {
+        let hint = wait::told(&self.reply.headers, said.wait);
+        let kind = verdict::kind(&Evidence {
+            profile: self.profile,
+            status,
+            headers: &self.reply.headers,
+            has_body: !self.reply.body.trim_ascii().is_empty(),
+            said,
+            tells_wait: hint.is_some(),
+            rate: &self.rate,
+        });
+        let retry_after = self.wait(kind, hint);
+        let error = self.failed(kind, message);
+        CallError { retry_after, retryable: error.retryable.or(said.retryable), ..error }
+    }
+
+    /// The wait that was asked for, else until the limit's reset, where it was a limit that refused.
+    fn wait(&self, kind: FailureKind, hint: Option<Duration>) -> Option<Duration> {
+        let reset = rates::until_room(&self.rate);
+        if kind == FailureKind::RateLimited {
+            return hint.or(reset);
+        }
+        if kind != FailureKind::DailyQuota {
+            return hint;
+        }
+        // A hint may be that of a limit per minute beside it (Gemini's is): the day's end is what counts.
+        let midnight = || wait::until_midnight_in_california(&self.reply.headers);
+        hint.max(reset).max((self.profile == Profile::Gemini).then(midnight))
+    }
+
+    fn failed(self, kind: FailureKind, message: String) -> CallError {
+        let reply = self.reply;
+        let header = |name: &str| reply.headers.get(name).and_then(|value| value.to_str().ok());
+        CallError {
+            failure: Failure { kind, status: Some(reply.status), message },
+            retry_after: None,
+            rate: self.rate,
+            retryable: header("x-should-retry").and_then(|value| value.trim().parse().ok()),
+            usage: None::<Usage>,
+            request_id: request_id(&reply.headers),
+            possibly_billed: false,
+            body: Some(reply.body.clone()),
+        }
     }
 }
 
 fn request_id(headers: &HeaderMap) -> Option<String> {
     REQUEST_IDS.iter().find_map(|name| headers.get(*name)?.to_str().ok()).map(str::to_owned)
-}
-
-/// The kind of a status and what was said with it.
-fn kind_of(status: u16, said: &Said, tells_wait: bool) -> FailureKind {
-    let fits = |rule: &&Rule| {
-        rule.statuses.iter().any(|range| range.contains(&status))
-            && match rule.when {
-                When::Always => true,
-                When::Says(patterns) => patterns.iter().any(|pattern| says(&said.text, pattern)),
-                When::TellsWait => tells_wait,
-                When::OverLimitAlone => over_limit_alone(&said.text),
-            }
-    };
-    RULES.iter().find(fits).map_or(FailureKind::InvalidRequest, |rule| rule.kind)
-}
-
-fn says(text: &str, pattern: &str) -> bool {
-    let mut rest = text;
-    pattern.split('*').all(|piece| match rest.find(piece) {
-        Some(at) => {
-            rest = &rest[at + piece.len()..];
-            true
-        }
-        None => false,
-    })
-}
-
-/// "Request too large ...: Limit 30000, Requested 80715" has the codes of a throttle, but waiting does not help.
-fn over_limit_alone(text: &str) -> bool {
-    if !text.contains("request too large") {
-        return false;
-    }
-    match (number_after(text, "limit "), number_after(text, "requested ")) {
-        (Some(limit), Some(requested)) => requested > limit,
-        (None, _) | (_, None) => true,
-    }
-}
-
-fn number_after(text: &str, word: &str) -> Option<u64> {
-    text.match_indices(word).find_map(|(at, _)| {
-        let rest = &text[at + word.len()..];
-        let digits: String = rest.chars().filter(|c| *c != ',').take_while(char::is_ascii_digit).collect();
-        digits.parse().ok()
-    })
 }

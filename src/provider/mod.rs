@@ -1,19 +1,22 @@
 //! Calls models.
 //!
 //! Owns the one call: the request's body, the HTTP exchange, and what its end means ([`crate::types::FailureKind`], the
-//! wait that was told, whether it may have been billed). Does not retry, wait, choose a model or know prices: each call is
+//! wait and the limits that were told, whether it may have been billed), after the habits of its [`Profile`]. Does not retry, wait, choose a model or know prices: each call is
 //! one request, and every reply comes back as received, but for our own secrets in it.
 
 mod chat;
 mod classify;
 mod error;
 mod http;
+mod profile;
+mod rates;
 mod reading;
 mod redact;
 mod rules;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod verdict;
 mod wait;
 
 use std::sync::Arc;
@@ -24,11 +27,12 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::types::{Failure, Usage};
+use crate::types::{Failure, RateReport, Usage};
 
 pub use chat::ChatProvider;
 pub use error::ProviderError;
 pub use http::HttpTransport;
+pub use profile::Profile;
 pub use settings::{HttpVersion, ProviderSettings, Timeouts, TokenParam};
 
 /// Something that answers requests to models: one call, no retries.
@@ -61,6 +65,8 @@ pub struct Answer {
     pub request_id: Option<String>,
     /// The model stopped at its output limit.
     pub truncated: bool,
+    /// What the reply's headers tell of limits; mostly nothing.
+    pub rate: RateReport,
     /// The reply as received.
     pub body: Bytes,
 }
@@ -70,9 +76,12 @@ pub struct Answer {
 pub struct CallError {
     /// What sort of failure, and what was said.
     pub failure: Failure,
-    /// How long the server asks to wait, with any status.
+    /// How long the server asks to wait, with any status; where it refuses for a limit and asks for nothing, until that
+    /// limit's reset. At most a day.
     pub retry_after: Option<Duration>,
-    /// What the server says of trying again (`x-should-retry`).
+    /// What the reply's headers tell of limits; mostly nothing.
+    pub rate: RateReport,
+    /// What the server says of trying again (`x-should-retry`, or an error's own word).
     pub retryable: Option<bool>,
     /// The tokens, where a reply told them although it is no answer: they are billed.
     pub usage: Option<Usage>,

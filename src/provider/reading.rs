@@ -15,7 +15,7 @@ const SEARCHED: usize = 32 * 1024;
 /// Where messages stand, in an error or beside it.
 const MESSAGES: [&str; 5] = ["message", "msg", "detail", "error_msg", "title"];
 /// Where codes stand, in an error or beside it.
-const CODES: [&str; 10] = [
+const CODES: [&str; 11] = [
     "/code",
     "/type",
     "/status",
@@ -26,6 +26,13 @@ const CODES: [&str; 10] = [
     "/metadata/limit_source",
     "/innererror/code",
     "/details/error_code",
+    "/availability/code",
+];
+/// What says something by being there: it counts as a code of this name.
+const MARKS: [(&str, &str); 3] = [
+    ("/metadata/reasons", "metadata.reasons"),
+    ("/metadata/patterns", "metadata.patterns"),
+    ("/metadata/flagged_input", "metadata.flagged_input"),
 ];
 
 /// What an error reply says.
@@ -35,12 +42,14 @@ pub(super) struct Said {
     pub(super) message: String,
     /// Codes, types and names, in lower case, separated by blanks.
     pub(super) codes: String,
-    /// Codes and message in lower case, to be searched.
+    /// The message in lower case, to be searched.
     pub(super) text: String,
     /// A number among the codes that is an HTTP status.
     pub(super) status: Option<u16>,
     /// The wait it tells.
     pub(super) wait: Option<Duration>,
+    /// Whether trying again makes sense, where it says so.
+    pub(super) retryable: Option<bool>,
 }
 
 /// Reads an error reply of any shape, JSON or not.
@@ -57,10 +66,18 @@ pub(super) fn said_in(json: &Value) -> Said {
     let error = root.get("error").filter(|error| !error.is_null()).unwrap_or(root);
     let message = message(error).or_else(|| message(root)).unwrap_or_default();
     let codes = codes(error, root);
-    let searched = format!("{codes} {}", cut_bytes(&message, SEARCHED).to_lowercase());
+    let searched = searched(root).unwrap_or_else(|| cut_bytes(&message, SEARCHED).to_lowercase());
     let status = error.get("code").or_else(|| error.get("status")).and_then(status);
     let wait = structured_wait(error).or_else(|| wait::in_words(&searched));
-    Said { message: one_line(&message), codes, text: searched, status, wait }
+    let retryable = error.pointer("/availability/retryable").and_then(Value::as_bool);
+    Said { message: one_line(&message), codes, text: searched, status, wait, retryable }
+}
+
+/// The messages alone of a list of what is wrong with a request: the rest of it repeats the request.
+fn searched(root: &Value) -> Option<String> {
+    let list = root.get("detail")?.as_array()?;
+    let messages = list.iter().filter_map(|detail| detail.get("msg")?.as_str());
+    Some(cut_bytes(&messages.collect::<Vec<_>>().join(" "), SEARCHED).to_lowercase())
 }
 
 fn said_in_text(text: &str) -> Said {
@@ -94,6 +111,8 @@ fn codes(error: &Value, root: &Value) -> String {
         Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     });
+    let marks = MARKS.iter().filter(|(path, _)| error.pointer(path).is_some_and(|mark| !mark.is_null()));
+    let words = words.chain(marks.map(|(_, name)| (*name).to_owned()));
     words.collect::<Vec<_>>().join(" ")
 }
 

@@ -86,12 +86,13 @@ fn replaced(text: &[u8], secret: &Finder<'_>) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::provider::{HttpVersion, Timeouts, TokenParam};
+    use crate::provider::{HttpVersion, Profile, Timeouts, TokenParam};
     use crate::types::Secret;
 
     fn clean(key: &str, status: u16, body: &'static str) -> String {
         let redactor = Redactor::new(&ProviderSettings {
             name: "p".to_owned(),
+            profile: Profile::default(),
             base_url: "https://p.example/v1".to_owned(),
             api_key: Some(Secret::new(key)),
             headers: vec![

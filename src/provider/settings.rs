@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::profile::Profile;
 use crate::types::Secret;
 
 /// How one provider is reached. Limits stand beside it in the job.
@@ -9,6 +10,8 @@ use crate::types::Secret;
 pub struct ProviderSettings {
     /// The name in the job file.
     pub name: String,
+    /// Whose habits it has.
+    pub profile: Profile,
     /// Up to and without the endpoint's path: `https://api.openai.com/v1`.
     pub base_url: String,
     /// Sent as a bearer token.

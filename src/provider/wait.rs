@@ -1,29 +1,60 @@
 //! How long a server asks to wait.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{HeaderMap, header};
+use jiff::Timestamp;
 
 /// Longer waits are taken as this: a server that says a year means "not today".
 const LONGEST: Duration = Duration::from_hours(24);
+
+/// Numbers above these are no waits but points in time: no wait is 30 years.
+const EPOCH: f64 = 1e9;
+const EPOCH_MS: f64 = 1e12;
 
 /// The wait in a reply's headers, else the one its body told.
 pub(super) fn told(headers: &HeaderMap, in_body: Option<Duration>) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let milliseconds = || text("retry-after-ms")?.parse().ok().and_then(|ms: f64| seconds(ms / 1000.0));
-    let after = || {
-        let value = text("retry-after")?;
-        value.parse().ok().and_then(seconds).or_else(|| until(value, headers)).or_else(|| duration(value))
-    };
-    milliseconds().or_else(after).or(in_body)
+    milliseconds().or_else(|| until_reset(text("retry-after")?, headers)).or(in_body)
 }
 
-/// Until an HTTP date, by the server's own clock where it tells it, as ours may differ.
+/// A wait in any form that headers have: seconds, a duration, a date (HTTP or RFC 3339), an epoch in seconds or
+/// milliseconds.
+pub(super) fn until_reset(text: &str, headers: &HeaderMap) -> Option<Duration> {
+    let text = text.trim();
+    if let Ok(number) = text.parse::<f64>() {
+        return match number {
+            number if number > EPOCH_MS => seconds((number / 1000.0 - epoch(headers)).max(0.0)),
+            number if number > EPOCH => seconds((number - epoch(headers)).max(0.0)),
+            number => seconds(number),
+        };
+    }
+    // No duration has a colon, and every date has: a date that cannot be read must not become its year in seconds.
+    if text.contains(':') { until(text, headers) } else { duration(text) }
+}
+
 fn until(date: &str, headers: &HeaderMap) -> Option<Duration> {
-    let then = httpdate::parse_http_date(date).ok()?;
+    let rfc_3339 = || date.parse::<Timestamp>().ok().map(SystemTime::from);
+    let then = httpdate::parse_http_date(date).ok().or_else(rfc_3339)?;
+    Some(then.duration_since(now(headers)).unwrap_or_default().min(LONGEST))
+}
+
+/// By the server's own clock where it tells it, as ours may differ.
+fn now(headers: &HeaderMap) -> SystemTime {
     let told = headers.get(header::DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-    let now = told.unwrap_or_else(SystemTime::now);
-    Some(then.duration_since(now).unwrap_or_default().min(LONGEST))
+    told.unwrap_or_else(SystemTime::now)
+}
+
+fn epoch(headers: &HeaderMap) -> f64 {
+    now(headers).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Until the day has ended in California, where some quotas of the day do: by 08:00 UTC, in summer an hour before.
+pub(super) fn until_midnight_in_california(headers: &HeaderMap) -> Duration {
+    let since = now(headers).duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (hours_8, day) = (8 * 3600, 24 * 3600);
+    Duration::from_secs(day - (since + day - hours_8) % day)
 }
 
 /// A number of seconds, if it is one.
@@ -109,10 +140,47 @@ mod tests {
             (vec![("retry-after", "1m30s")], Some(90.0)),
             (vec![("retry-after", "-3")], None),
             (vec![("retry-after", "soon")], None),
+            (vec![("retry-after", "2015-10-21 at 07:28")], None),
             (vec![], None),
         ];
         for (pairs, expected) in cases {
             assert_eq!(told(&headers(&pairs), None), expected.and_then(seconds), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn resets_are_read_in_every_form_and_by_the_servers_clock() {
+        let headers = headers(&[("date", "Wed, 21 Oct 2015 07:28:00 GMT")]);
+        let cases = [
+            ("6m0s", 360.0),
+            ("12ms", 0.012),
+            ("2m59.56s", 179.56),
+            ("1h0m0s", 3600.0),
+            ("33011.382867", 33_011.382_867),
+            ("0", 0.0),
+            ("2015-10-21T07:28:30Z", 30.0),
+            ("2015-10-21T09:28:30.5+02:00", 30.5),
+            ("2015-10-21T07:27:00Z", 0.0),
+            (DATE, 30.0),
+            ("1445412510", 30.0),
+            ("1445412480000", 0.0),
+            ("1445412481500", 1.5),
+            ("1445412000", 0.0),
+            ("9445412000", 86_400.0),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(until_reset(text, &headers), seconds(expected), "{text}");
+        }
+        for text in ["", "-1", "soon", "nan", "2015-10-21T07:28"] {
+            assert_eq!(until_reset(text, &headers), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_day_in_california_ends_at_eight_in_the_morning_utc() {
+        for (date, hours) in [("07:00:00", 1), ("08:00:00", 24), ("09:00:00", 23), ("00:00:00", 8)] {
+            let headers = headers(&[("date", &format!("Wed, 21 Oct 2015 {date} GMT"))]);
+            assert_eq!(until_midnight_in_california(&headers), Duration::from_hours(hours), "{date}");
         }
     }
 

@@ -21,7 +21,7 @@ pub use latency::Latency;
 pub use lines::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, TrailEntry};
 pub use money::{Money, Price};
 pub use outcome::{Failure, FailureKind};
-pub use rate::{RatePer, RateReport, RateTold, RateUnit};
+pub use rate::{Counting, RatePer, RateReport, RateTold, RateUnit};
 pub use reply::{ReplyError, ReplyView, read_reply, read_usage};
 pub use row::{Place, Row};
 pub use secret::Secret;

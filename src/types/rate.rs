@@ -33,6 +33,24 @@ pub enum RateUnit {
     OutputTokens,
 }
 
+/// What a provider counts against its token limits, and so what is reserved for a call and what is given back after it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Counting {
+    /// Input and the output cap (`max_tokens`), when the request arrives: nothing is given back.
+    InputAndMaxOutput,
+    /// Input and output as used: what was reserved too much is given back.
+    #[default]
+    Used,
+    /// Input alone; output is free.
+    InputOnly,
+    /// Input and output each against a limit of its own, output as it is written: reserve the mean of answers seen, not
+    /// the cap.
+    Split,
+    /// No token limits are known of it: calls in flight are what it limits. One that is configured nevertheless counts
+    /// as [`Counting::Used`].
+    None,
+}
+
 /// The time that a limit is meant for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RatePer {

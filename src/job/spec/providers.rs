@@ -11,7 +11,7 @@ use crate::job::environment::is_variable_name;
 use crate::job::known::{KNOWN, Known, known};
 use crate::job::reader::{Field, Reader};
 use crate::limit::Limits;
-use crate::provider::{HttpVersion, ProviderSettings, Timeouts, TokenParam};
+use crate::provider::{HttpVersion, Profile, ProviderSettings, Timeouts, TokenParam};
 use crate::types::Secret;
 
 const HTTP_VERSIONS: [(&str, HttpVersion); 3] =
@@ -155,6 +155,7 @@ pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: boo
     let headers: Vec<(String, Secret)> = headers.into_iter().collect::<Option<_>>()?;
     let member = |address: &Address, key: &Key| ProviderSettings {
         name: spec.name.clone(),
+        profile: profile(spec, address),
         token_param: address.token_param(),
         base_url: address.url.clone(),
         api_key: key.value.clone(),
@@ -195,6 +196,16 @@ fn addresses(spec: &ProviderSpec<'_>) -> Option<Vec<Address>> {
         }
     }
     addresses.into_iter().collect()
+}
+
+/// By `kind` as written, else by the name. Azure has no name among them: every resource has an address of its own.
+fn profile(spec: &ProviderSpec<'_>, address: &Address) -> Profile {
+    match spec.profile.map_or(Profile::Generic, |known| known.profile) {
+        Profile::OpenAi | Profile::Generic if address.is_azure() => Profile::Azure,
+        // Others that speak like OpenAI count tokens as they are used.
+        Profile::OpenAi if !address.is_openai() => Profile::Generic,
+        profile => profile,
+    }
 }
 
 /// The variable that holds a key, and the key.
@@ -328,10 +339,18 @@ impl Address {
         self.host == "localhost" || self.host.ends_with(".localhost") || ip.is_ok_and(|ip| ip.is_loopback())
     }
 
+    fn is_openai(&self) -> bool {
+        self.host == "api.openai.com" || self.host.ends_with(".api.openai.com")
+    }
+
+    fn is_azure(&self) -> bool {
+        let hosts = [".openai.azure.com", ".cognitiveservices.azure.com", ".services.ai.azure.com"];
+        hosts.iter().any(|host| self.host.ends_with(host))
+    }
+
     /// By the address and not by the profile: servers that only speak like OpenAI know the older name for certain.
     fn token_param(&self) -> TokenParam {
-        let openai = ["api.openai.com", ".openai.azure.com", ".api.openai.com"];
-        if openai.iter().any(|host| self.host.ends_with(host)) {
+        if self.is_openai() || self.host.ends_with(".openai.azure.com") {
             TokenParam::MaxCompletionTokens
         } else {
             TokenParam::MaxTokens

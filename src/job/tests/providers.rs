@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::{Folder, LEAST, job, problems};
 use crate::job::{JobProvider, ProviderKind};
 use crate::limit::Limits;
-use crate::provider::{HttpVersion, TokenParam};
+use crate::provider::{HttpVersion, Profile, TokenParam};
 use crate::types::Price;
 
 const KEY: &str = "sk-the-key-itself";
@@ -49,6 +49,23 @@ fn every_known_provider_has_an_address_that_is_accepted() {
         assert_eq!(job.providers[0].settings.base_url, known.base_url);
         assert_eq!(job.providers[0].free, known.self_hosted, "{}", known.name);
     }
+}
+
+#[test]
+fn the_profile_is_the_kind_as_written_else_the_name_else_generic() {
+    let at = |name: &str, keys: &str| {
+        let job = job(&with(&format!("{name}/m"), &format!("[providers.{name}]\n{keys}")));
+        job.providers[0].settings.profile
+    };
+    let own = "base_url = \"http://127.0.0.1:9/v1\"";
+    let azure = "base_url = \"https://team.openai.azure.com/openai/v1\"";
+    assert_eq!(at("groq", own), Profile::Groq);
+    assert_eq!(at("fast", &format!("{own}\nkind = \"groq\"")), Profile::Groq);
+    assert_eq!(at("groq", &format!("{own}\nkind = \"vllm\"")), Profile::Vllm);
+    assert_eq!(at("gw", own), Profile::Generic);
+    assert_eq!(at("openai", "kind = \"simulated\""), Profile::Generic);
+    assert_eq!(at("gw", azure), Profile::Azure);
+    assert_eq!(at("gw", &format!("{azure}\nkind = \"openai\"")), Profile::Azure);
 }
 
 #[test]

@@ -6,19 +6,19 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::{Canned, call, failed, reply, request};
-use crate::provider::{ChatProvider, Provider, TokenParam};
+use crate::provider::{ChatProvider, Profile, Provider, TokenParam};
 use crate::types::{FailureKind, TransportError, Usage};
 
 const USAGE: &str = r#""usage":{"prompt_tokens":9,"completion_tokens":4}"#;
 
 fn body(token_param: TokenParam, params: Value) -> String {
     let canned = Canned::new(Ok(reply(200, &[], "{}")));
-    let provider = ChatProvider::new(canned.clone(), token_param);
+    let provider = ChatProvider::new(canned.clone(), Profile::Generic, token_param);
     let _ = provider.call(&request(params)).now_or_never().unwrap();
     canned.body()
 }
 
-fn completion(message: &str, reason: &str) -> String {
+pub(super) fn completion(message: &str, reason: &str) -> String {
     format!(r#"{{"choices":[{{"message":{message},"finish_reason":{reason}}}],{USAGE}}}"#)
 }
 

@@ -4,7 +4,7 @@ use super::failed;
 use crate::types::FailureKind::{self, *};
 
 #[rustfmt::skip]
-const BODIES: &[(u16, &str, FailureKind)] = &[
+pub(super) const BODIES: &[(u16, &str, FailureKind)] = &[
     // OpenAI and its like
     (429, r#"{"error":{"message":"Rate limit reached for gpt-4o in organization org-1 on tokens per min (TPM): Limit 200000, Used 150974, Requested 53621. Please try again in 1.378s.","type":"tokens","param":null,"code":"rate_limit_exceeded"}}"#, RateLimited),
     (429, r#"{"error":{"message":"Request too large for gpt-4o in organization org-1 on tokens per min (TPM): Limit 30000, Requested 80715. The input or output tokens must be reduced in order to run successfully.","type":"tokens","code":"rate_limit_exceeded"}}"#, TooLarge),

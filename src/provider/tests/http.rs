@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-use crate::provider::{HttpTransport, HttpVersion, ProviderSettings, Timeouts, TokenParam};
+use crate::provider::{HttpTransport, HttpVersion, Profile, ProviderSettings, Timeouts, TokenParam};
 use crate::types::{Secret, Transport, TransportError, WireReply, WireRequest};
 
 const KEY: &str = "sk-very-secret";
@@ -20,6 +20,7 @@ fn settings(base_url: String) -> ProviderSettings {
     let hours = Duration::from_hours(1);
     ProviderSettings {
         name: "test".to_owned(),
+        profile: Profile::default(),
         base_url,
         api_key: Some(Secret::new(KEY)),
         headers: vec![("x-team".to_owned(), Secret::new("hidden-team"))],

@@ -3,6 +3,8 @@
 mod chat;
 mod errors;
 mod http;
+mod profiles;
+mod rates;
 
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +14,7 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, CallError, ChatProvider, ModelRequest, Provider, TokenParam};
+use super::{Answer, CallError, ChatProvider, ModelRequest, Profile, Provider, TokenParam};
 use crate::types::{Transport, TransportError, WireReply, WireRequest};
 
 /// Answers each request with the same reply, and keeps what was sent.
@@ -50,11 +52,19 @@ fn request(params: Value) -> ModelRequest {
 }
 
 fn call(reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {
-    let provider = ChatProvider::new(Canned::new(reply), TokenParam::MaxTokens);
+    call_as(Profile::Generic, reply)
+}
+
+fn call_as(profile: Profile, reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {
+    let provider = ChatProvider::new(Canned::new(reply), profile, TokenParam::MaxTokens);
     let request = request(json!({}));
     provider.call(&request).now_or_never().unwrap().map_err(Box::new)
 }
 
 fn failed(status: u16, headers: &[(&'static str, &str)], body: &str) -> CallError {
-    *call(Ok(reply(status, headers, body))).unwrap_err()
+    failed_as(Profile::Generic, status, headers, body)
+}
+
+fn failed_as(profile: Profile, status: u16, headers: &[(&'static str, &str)], body: &str) -> CallError {
+    *call_as(profile, Ok(reply(status, headers, body))).unwrap_err()
 }
