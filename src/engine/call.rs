@@ -9,10 +9,10 @@ use super::recorder::now_ms;
 use super::shared::Shared;
 use super::trail::{CallEnd, CallRecord, row_timeout};
 use super::upstream::Upstream;
-use crate::limit::Admission;
+use crate::limit::{self, Admission, Need, Sickness, Standing, Used};
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
-use crate::types::{Key, Money, RateReport};
+use crate::types::{FailureKind, Key, Money, RateReport, Usage};
 
 /// Whose call it is, and how large it was taken to be.
 pub(super) struct Caller<'a> {
@@ -20,15 +20,21 @@ pub(super) struct Caller<'a> {
     pub key: Key,
     pub task: &'a Arc<str>,
     /// The tokens that the admission reserved.
-    pub reserved: u64,
+    pub need: Need,
     /// What is left of the row's own time.
     pub left: Duration,
+    /// The model has not failed the row before.
+    pub first_failure: bool,
 }
 
 /// A call that has ended; with the error where it failed.
 pub(super) struct Called {
     pub record: CallRecord,
     pub error: Option<CallError>,
+    /// How the model stands after it.
+    pub standing: Standing,
+    /// It was sent to see whether a model that was down is back.
+    pub probe: bool,
 }
 
 /// Sends one call. Where the flight file cannot take it, it is not sent.
@@ -55,7 +61,7 @@ pub(super) async fn call(
     let sent = Instant::now();
     let result = tokio::select! {
         biased;
-        result = upstream.provider.call(request) => Some(result),
+        result = upstream.members[admission.member()].provider.call(request) => Some(result),
         () = shared.stop.aborting() => None,
         () = tokio::time::sleep(caller.left) => Some(Err(out_of_time(upstream))),
     };
@@ -71,11 +77,57 @@ pub(super) async fn call(
         request_id: None,
         end: CallEnd::Cut,
     };
-    Ok(match result {
-        None => Called { record: CallRecord { possibly_billed: true, ..record }, error: None },
-        Some(Ok(answer)) => answered(upstream, answer, record, admission, caller.reserved),
-        Some(Err(error)) => failed(upstream, error, record, admission),
-    })
+    let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
+    admission.learn(told.unwrap_or(&RateReport::new()));
+    let probe = admission.is_probe();
+    let known = upstream.answered_before(admission.member(), FailureKind::ServerError);
+    let standing = admission.ended(how_it_ended(result.as_ref(), caller.first_failure, known));
+    let (record, error) = match result {
+        None => (CallRecord { possibly_billed: true, ..record }, None),
+        Some(Ok(answer)) => (answered(upstream, answer, record, admission, caller.need), None),
+        Some(Err(error)) => (failed(upstream, &error, record, admission), Some(error)),
+    };
+    Ok(Called { record, error, standing, probe })
+}
+
+/// What a call's end tells of the server.
+///
+/// Replies that are errors tell of an outage only where there were good ones before: of a server that never gave any, rows
+/// fail by their own count, as its errors are more often the job's fault than an hour's.
+fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool, known: bool) -> limit::CallEnd {
+    use FailureKind as K;
+    let error = match result {
+        None => return limit::CallEnd::Cut,
+        Some(Ok(_)) => return limit::CallEnd::Good,
+        Some(Err(error)) => error,
+    };
+    let hint = error.retry_after;
+    let sick = |weight| limit::CallEnd::Sick { hint, weight };
+    let by_row = |counts: bool| sick(if counts && first_failure { Sickness::First } else { Sickness::Again });
+    match error.failure.kind {
+        K::RateLimited => limit::CallEnd::Throttled { hint },
+        K::Overloaded if known => sick(Sickness::Certain),
+        // A row may break the server that works on it; one that nobody listens to is down for all.
+        K::Connection if !error.possibly_billed => sick(Sickness::Certain),
+        K::Timeout | K::Overloaded => by_row(true),
+        K::Connection | K::ServerError | K::MalformedReply => by_row(known),
+        K::RowTimeout => limit::CallEnd::Cut,
+        K::BadRow
+        | K::Template
+        | K::NoRoute
+        | K::Empty
+        | K::ContextLength
+        | K::TooLarge
+        | K::ContentFilter
+        | K::Refusal
+        | K::InvalidRequest
+        | K::Auth
+        | K::Permission
+        | K::QuotaExhausted
+        | K::DailyQuota
+        | K::ModelNotFound
+        | K::InvalidAnswer => limit::CallEnd::Neutral { hint },
+    }
 }
 
 /// The failure of a call that is cut because the row's own time is over: it may be billed.
@@ -97,32 +149,34 @@ fn answered(
     answer: Answer,
     record: CallRecord,
     admission: &mut Admission,
-    reserved: u64,
-) -> Called {
-    upstream.answered();
-    admission.settle(answer.usage.map_or(reserved, |usage| usage.total()));
-    let record = CallRecord {
+    reserved: Need,
+) -> CallRecord {
+    upstream.answered(admission.member());
+    admission.settle(answer.usage.as_ref().map_or(Used { input: reserved.input, output: reserved.output }, used));
+    CallRecord {
         usage: answer.usage,
         cost: upstream.cost(answer.usage.as_ref()),
         request_id: answer.request_id.clone(),
         end: CallEnd::Answer(answer),
         ..record
-    };
-    Called { record, error: None }
+    }
 }
 
-fn failed(upstream: &Upstream, error: CallError, record: CallRecord, admission: &mut Admission) -> Called {
+fn failed(upstream: &Upstream, error: &CallError, record: CallRecord, admission: &mut Admission) -> CallRecord {
     // A failure that tells no usage keeps its reservation: some providers count failed requests against the limit.
     if let Some(usage) = &error.usage {
-        admission.settle(usage.total());
+        admission.settle(used(usage));
     }
-    let record = CallRecord {
+    CallRecord {
         usage: error.usage,
         cost: error.usage.as_ref().map_or(record.cost, |usage| upstream.cost(Some(usage))),
         possibly_billed: error.possibly_billed,
         request_id: error.request_id.clone(),
         end: CallEnd::Failure(error.failure.clone()),
         ..record
-    };
-    Called { record, error: Some(error) }
+    }
+}
+
+fn used(usage: &Usage) -> Used {
+    Used { input: usage.input_tokens, output: usage.total().saturating_sub(usage.input_tokens) }
 }

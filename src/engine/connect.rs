@@ -8,14 +8,15 @@ use tokio::task::JoinSet;
 
 use super::RunError;
 use super::plan::Plan;
-use super::upstream::{Health, Upstream, UpstreamParts};
+use super::upstream::{Health, Member, Upstream, UpstreamParts};
 use crate::job::{Job, JobError, JobProvider, ProviderKind};
-use crate::limit::{ModelGate, ProviderGate, Slots};
+use crate::limit::{self, ModelGate, ProviderGate, ProviderSetup, Slots};
 use crate::provider::{ChatProvider, HttpTransport, Provider, ProviderSettings};
 use crate::sim::{self, Sim, SimSettings};
 use crate::types::Transport;
 
-/// Transports by provider name, in place of HTTP: for tests on paused time, and for programs with a way of their own.
+/// Transports by provider name, in place of HTTP: for tests on paused time, and for programs with a way of their own. Of a
+/// provider with several members the second one goes by `NAME/2`, and so on.
 pub type Transports = HashMap<String, Arc<dyn Transport>>;
 
 /// The upstreams, and what must live as long as they do.
@@ -26,8 +27,8 @@ pub(super) struct Connected {
     pub simulated: Vec<String>,
 }
 
-/// What the models of one provider share.
-struct Shared {
+/// What the models of one provider share: for each replica with each key.
+struct SharedMember {
     provider: Arc<dyn Provider>,
     gate: Arc<ProviderGate>,
     health: Arc<Health>,
@@ -37,50 +38,74 @@ struct Shared {
 pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Connected, RunError> {
     let mut servers = JoinSet::new();
     let mut simulated = Vec::new();
-    let mut providers: HashMap<usize, Shared> = HashMap::new();
+    let mut providers: HashMap<usize, Vec<SharedMember>> = HashMap::new();
     for &model in &plan.models {
         let index = plan.job.models[model].provider;
         if providers.contains_key(&index) {
             continue;
         }
         let configured = &plan.job.providers[index];
-        let transport = if let Some(given) = transports.get(&configured.settings.name) {
-            Arc::clone(given)
-        } else {
-            let settings = reachable(&plan.job, configured, &mut servers, &mut simulated).await?;
-            Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
-        };
-        let shared = Shared {
-            provider: Arc::new(ChatProvider::new(
-                transport,
-                configured.settings.profile,
-                configured.settings.token_param,
-            )),
-            gate: ProviderGate::new(configured.limits),
-            health: Arc::default(),
-        };
-        providers.insert(index, shared);
+        let mut members = Vec::new();
+        for (number, settings) in configured.members().enumerate() {
+            let transport = if let Some(given) = given(transports, &settings.name, number) {
+                given
+            } else {
+                let settings = reachable(&plan.job, &configured.kind, settings, &mut servers, &mut simulated).await?;
+                Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
+            };
+            members.push(shared_member(configured, settings, transport));
+        }
+        providers.insert(index, members);
     }
     Ok(Connected { upstreams: upstreams(plan, &providers), servers, simulated })
 }
 
-fn upstreams(plan: &Plan, providers: &HashMap<usize, Shared>) -> Arc<[Upstream]> {
+fn given(transports: &Transports, name: &str, number: usize) -> Option<Arc<dyn Transport>> {
+    match number {
+        0 => transports.get(name).cloned(),
+        _ => transports.get(&format!("{name}/{}", number + 1)).cloned(),
+    }
+}
+
+fn shared_member(configured: &JobProvider, settings: &ProviderSettings, transport: Arc<dyn Transport>) -> SharedMember {
+    let setup = ProviderSetup {
+        limits: configured.limits,
+        adaptive: configured.adaptive,
+        used_today: 0,
+        counting: settings.profile.counting(),
+    };
+    SharedMember {
+        provider: Arc::new(ChatProvider::new(transport, settings.profile, settings.token_param)),
+        gate: ProviderGate::new(setup),
+        health: Arc::default(),
+    }
+}
+
+fn upstreams(plan: &Plan, providers: &HashMap<usize, Vec<SharedMember>>) -> Arc<[Upstream]> {
     let slots = Slots::new(plan.job.concurrency);
     // Two aliases of one model share its limits.
     let mut gates: HashMap<(usize, &str), Arc<ModelGate>> = HashMap::new();
     let models = plan.models.iter().map(|&model| &plan.job.models[model]);
     models
         .map(|model| {
-            let shared = &providers[&model.provider];
+            let members = &providers[&model.provider];
             let settings = &plan.job.providers[model.provider].settings;
+            let gate_members = || {
+                let of = |member: &SharedMember| limit::Member {
+                    limits: model.limits,
+                    provider: Arc::clone(&member.gate),
+                    used_today: 0,
+                };
+                members.iter().map(of).collect()
+            };
             let gate = gates
                 .entry((model.provider, &model.wire))
-                .or_insert_with(|| ModelGate::new(model.limits, Arc::clone(&shared.gate), Arc::clone(&slots)));
+                .or_insert_with(|| ModelGate::new(gate_members(), Arc::clone(&slots)));
+            let member = |member: &SharedMember| Member::new(Arc::clone(&member.provider), Arc::clone(&member.health));
             let parts = UpstreamParts {
                 provider_index: model.provider,
                 provider_name: settings.name.as_str().into(),
-                provider: Arc::clone(&shared.provider),
-                provider_health: Arc::clone(&shared.health),
+                members: members.iter().map(member).collect(),
                 gate: Arc::clone(gate),
                 row_timeout: settings.timeouts.row,
             };
@@ -92,12 +117,13 @@ fn upstreams(plan: &Plan, providers: &HashMap<usize, Shared>) -> Arc<[Upstream]>
 /// The settings to reach a provider by: for a simulated one its server is started first.
 async fn reachable(
     job: &Job,
-    provider: &JobProvider,
+    kind: &ProviderKind,
+    settings: &ProviderSettings,
     servers: &mut JoinSet<()>,
     simulated: &mut Vec<String>,
 ) -> Result<ProviderSettings, RunError> {
-    let mut settings = provider.settings.clone();
-    match &provider.kind {
+    let mut settings = settings.clone();
+    match kind {
         ProviderKind::Http => {}
         ProviderKind::Simulated(simulate) => {
             let failed = |message: String| RunError::Simulator { name: settings.name.clone(), message };

@@ -37,6 +37,8 @@ mod stream;
 mod survey;
 mod trail;
 mod upstream;
+mod visit;
+mod walk;
 mod window;
 mod worker;
 

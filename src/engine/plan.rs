@@ -68,6 +68,11 @@ impl ReadyTask {
         let of_task = self.route.iter().filter(move |choice| Some(choice.upstream) != own);
         own.map(|model| &self.overrides[model]).into_iter().chain(of_task)
     }
+
+    /// Every model that some row of the task may ask.
+    pub fn all_choices(&self) -> impl Iterator<Item = &Choice> {
+        self.route.iter().chain(&self.overrides)
+    }
 }
 
 impl Plan {

@@ -37,6 +37,7 @@ pub(super) struct Progress {
 enum Told {
     Open,
     CoolingDown,
+    Down,
     Removed,
 }
 
@@ -153,10 +154,11 @@ impl Progress {
             let state = state_of(upstream, now);
             let tell = match state {
                 ModelState::Removed { .. } => Told::Removed,
+                ModelState::Down { .. } => Told::Down,
                 ModelState::CoolingDown { for_ms } if u128::from(for_ms) >= TOLD_PAUSE.as_millis() => Told::CoolingDown,
                 // Short of the end of a pause that was told, it is still the same pause.
-                ModelState::CoolingDown { .. } => *told,
-                ModelState::Open | ModelState::Pacing => Told::Open,
+                ModelState::CoolingDown { .. } if *told != Told::Down => *told,
+                ModelState::CoolingDown { .. } | ModelState::Open | ModelState::Pacing => Told::Open,
             };
             if tell != *told {
                 *told = tell;
@@ -164,7 +166,7 @@ impl Progress {
                     provider: upstream.provider_name.to_string(),
                     model: upstream.wire.to_string(),
                     state,
-                    message: upstream.removed().map(|why| why.message.clone()),
+                    message: reason(upstream, state),
                 });
             }
         }
@@ -208,6 +210,15 @@ impl Progress {
     }
 }
 
+/// What the provider said, where that is why.
+fn reason(upstream: &Upstream, state: ModelState) -> Option<String> {
+    match state {
+        ModelState::Removed { .. } => upstream.removed().map(|why| why.message.clone()),
+        ModelState::Down { .. } => upstream.last_fault().map(|fault| format!("{}: {}", fault.kind, fault.message)),
+        ModelState::Open | ModelState::Pacing | ModelState::CoolingDown { .. } => None,
+    }
+}
+
 fn state_of(upstream: &Upstream, now: Instant) -> ModelState {
     if let Some(why) = upstream.removed() {
         return ModelState::Removed { kind: why.kind };
@@ -216,10 +227,17 @@ fn state_of(upstream: &Upstream, now: Instant) -> ModelState {
         GateState::Open | GateState::Closed => ModelState::Open,
         GateState::Pacing { .. } => ModelState::Pacing,
         GateState::CoolingDown { until } => {
-            let left = until.saturating_duration_since(now).as_millis();
-            ModelState::CoolingDown { for_ms: u64::try_from(left).unwrap_or(u64::MAX) }
+            ModelState::CoolingDown { for_ms: millis(until.saturating_duration_since(now)) }
         }
+        GateState::Down { since, until } => ModelState::Down {
+            since_ms: millis(now.saturating_duration_since(since)),
+            for_ms: millis(until.saturating_duration_since(now)),
+        },
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn eta(rows: &RowCounts, rows_per_second: f64) -> Option<Duration> {

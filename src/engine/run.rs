@@ -5,7 +5,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -115,6 +115,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     opened.notes.extend(archived.map(|archive| format!("began anew; what was there is in {}", archive.display())));
     // They serve the simulated providers until the run has ended.
     let _servers = connected.servers;
+    let given_up = plan.tasks.iter().map(|_| AtomicBool::new(false)).collect();
     let run = Run {
         plan: Arc::new(plan),
         input: Arc::new(input),
@@ -126,6 +127,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
         threads: options.threads,
         simulated: connected.simulated,
         upstreams: connected.upstreams,
+        given_up,
         board: Arc::default(),
         streams: options.results.is_some(),
     };
@@ -170,6 +172,8 @@ struct Run {
     threads: Threads,
     simulated: Vec<String>,
     upstreams: Arc<[Upstream]>,
+    /// One for each task: all its models have been down for too long.
+    given_up: Arc<[AtomicBool]>,
     board: Arc<Board>,
     /// Results go out as they come, and to no file.
     streams: bool,
@@ -206,6 +210,7 @@ impl Run {
             pause: self.pause.clone(),
             recorder: sender,
             flight: store.flight(),
+            given_up: Arc::clone(&self.given_up),
             streams: self.streams,
             next_call: AtomicU64::new(opened.next_call),
             spent: Mutex::new(opened.spent),
@@ -331,7 +336,8 @@ impl Run {
     /// Whether a task has no model left that can be used.
     fn has_dead_route(&self) -> bool {
         let removed = |choice: &Choice| self.upstreams[choice.upstream].removed().is_some();
-        self.plan.tasks.iter().any(|task| task.route.iter().all(removed))
+        let given_up = self.given_up.iter().any(|task| task.load(Ordering::Relaxed));
+        given_up || self.plan.tasks.iter().any(|task| task.route.iter().all(removed))
     }
 
     fn summary(&self, recorder: &Recorder, done: bool, written: Option<&Written>) -> Summary {
@@ -360,7 +366,7 @@ impl Run {
             failures: recorder.progress.failures(),
             tallies: recorder.progress.totals.tallies.clone(),
             simulated: self.simulated.clone(),
-            removed: self.upstreams.iter().filter_map(removal).collect(),
+            removed: self.upstreams.iter().filter_map(Upstream::gone).collect(),
             results: written.map(|written| written.results.path.clone()),
             errors: written.map(|written| written.errors.path.clone()),
         }
@@ -380,9 +386,4 @@ async fn drained_too_long(stop: &Stop, drain: std::time::Duration) -> StopReason
     stop.draining().await;
     tokio::time::sleep(drain).await;
     stop.reason().unwrap_or(StopReason::Interrupted)
-}
-
-fn removal(upstream: &Upstream) -> Option<String> {
-    let why = upstream.removed()?;
-    Some(format!("{}/{}: {}: {}", upstream.provider_name, upstream.wire, why.kind, why.message))
 }

@@ -1,13 +1,13 @@
 //! What all workers of a run share.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
 use super::control::Pause;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::recorder::Message;
 use super::shutdown::Stop;
 use super::upstream::{Upstream, is_providers_matter};
@@ -27,6 +27,8 @@ pub(super) struct Shared {
     /// Result lines are written as rows end.
     pub streams: bool,
     pub next_call: AtomicU64,
+    /// One for each task: all its models have been down for too long.
+    pub given_up: Arc<[AtomicBool]>,
     /// Attempts on record of rows without an outcome, from before this invocation.
     pub spent: Mutex<HashMap<Key, Vec<TrailEntry>>>,
 }
@@ -51,19 +53,29 @@ impl Shared {
         if spent.is_empty() { Vec::new() } else { spent.remove(&key).unwrap_or_default() }
     }
 
-    /// Takes a model out of the run; with it, where the failure is its provider's, all models of that provider.
-    pub fn remove(&self, upstream: &Upstream, why: &Failure) {
+    /// Takes a member of a model out of the run; with it, where the failure is its provider's, that of all models of the
+    /// provider.
+    pub fn remove(&self, upstream: &Upstream, member: usize, why: &Failure) {
         for other in self.upstreams.iter() {
             let same_provider = other.provider_index == upstream.provider_index;
-            if std::ptr::eq(other, upstream) || (same_provider && is_providers_matter(why.kind)) {
-                other.remove(why);
+            // Two aliases of one model are one model.
+            if same_provider && (other.wire == upstream.wire || is_providers_matter(why.kind)) {
+                other.remove(member, why);
             }
+        }
+    }
+
+    /// All models of a task have been down for too long: no more rows of it are sent.
+    pub fn give_up(&self, task: usize) {
+        if !self.given_up[task].swap(true, Ordering::Relaxed) {
+            self.plan.tasks[task].all_choices().for_each(|choice| self.upstreams[choice.upstream].give_up());
         }
     }
 
     /// Whether a task has a model left.
     pub fn has_model(&self, task: usize) -> bool {
-        self.plan.tasks[task].route.iter().any(|choice| self.upstreams[choice.upstream].removed().is_none())
+        let usable = |choice: &Choice| self.upstreams[choice.upstream].removed().is_none();
+        !self.given_up[task].load(Ordering::Relaxed) && self.plan.tasks[task].all_choices().any(usable)
     }
 
     /// Whether any task has a model left.

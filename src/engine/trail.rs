@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::prepare::Hashes;
 use crate::provider::Answer;
-use crate::types::{AttemptLine, CallNumber, Failure, FailureKind, Key, Money, OutcomeLine, TrailEntry, Usage};
+use crate::types::{AttemptLine, CallNumber, Failure, FailureKind, Key, Money, Origin, OutcomeLine, TrailEntry, Usage};
 
 /// One call that has ended, however it did.
 pub(super) struct CallRecord {
@@ -49,8 +49,8 @@ pub(super) struct Trail {
     task: Arc<str>,
     replaces: Option<u64>,
     entries: Vec<TrailEntry>,
-    /// The next attempt comes from another model.
-    falling: bool,
+    /// The model that was asked last.
+    at: Option<Origin>,
 }
 
 impl Trail {
@@ -63,18 +63,18 @@ impl Trail {
         replaces: Option<u64>,
         earlier: Vec<TrailEntry>,
     ) -> Self {
-        Self { row, key, hashes, task, replaces, entries: earlier, falling: false }
+        Self { row, key, hashes, task, replaces, entries: earlier, at: None }
     }
 
     /// The line of a call that is not the row's last. `retry`: it was a further try of the same model.
-    pub fn attempt(&mut self, record: CallRecord, retry: bool, fell_back: bool) -> AttemptLine {
+    pub fn attempt(&mut self, record: CallRecord, retry: bool) -> AttemptLine {
         self.entries.push(entry(&record));
+        let came_from = self.moves_to(&record);
         let CallRecord { call, provider, model, latency, usage, cost, possibly_billed, worst_cost, end, .. } = record;
         let failure = match end {
             CallEnd::Failure(failure) => Some(failure),
             CallEnd::Answer(_) | CallEnd::Cut => None,
         };
-        let fell_in = std::mem::replace(&mut self.falling, fell_back);
         AttemptLine {
             call,
             key: self.key,
@@ -91,14 +91,14 @@ impl Trail {
             possibly_billed,
             worst_cost: worst_cost.filter(|_| possibly_billed),
             retry,
-            fell_back,
-            fell_in,
+            came_from,
         }
     }
 
     /// The line of a row that ends with this call.
     pub fn outcome(mut self, record: CallRecord, retry: bool) -> OutcomeLine {
         self.entries.push(entry(&record));
+        let came_from = self.moves_to(&record);
         let mut line = self.line();
         line.call = record.call;
         line.failure = record.end.failure().cloned();
@@ -109,7 +109,7 @@ impl Trail {
         line.latency_ms = millis(record.latency);
         line.request_id = record.request_id;
         line.retry = retry;
-        line.fell_in = self.falling;
+        line.came_from = came_from;
         line.possibly_billed = record.possibly_billed;
         line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed);
         if let CallEnd::Answer(answer) = record.end {
@@ -127,6 +127,16 @@ impl Trail {
         }
         line.failure = Some(failure);
         line
+    }
+
+    /// Where the row comes from with this call, if it was at another model before.
+    fn moves_to(&mut self, record: &CallRecord) -> Option<Origin> {
+        let here = |at: &Origin| *at.provider == *record.provider && *at.model == *record.model;
+        if self.at.as_ref().is_some_and(here) {
+            return None;
+        }
+        let now = Origin { provider: record.provider.to_string(), model: record.model.to_string() };
+        self.at.replace(now)
     }
 
     /// A line with all that does not depend on the last call.
@@ -151,7 +161,7 @@ impl Trail {
             request_id: None,
             replaces: self.replaces,
             retry: false,
-            fell_in: false,
+            came_from: None,
             truncated: false,
             possibly_billed: false,
             worst_cost: None,

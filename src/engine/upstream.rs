@@ -1,14 +1,19 @@
-//! A model as the engine sees it: its provider, its limits, its price and its health.
+//! A model as the engine sees it: the ways to it, its limits, its price and its health.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::estimate;
-use crate::limit::ModelGate;
+use crate::limit::{ModelGate, Need};
 use crate::provider::Provider;
 use crate::types::{Failure, FailureKind, Money, Price, Usage};
+
+/// How long a provider that never answered may be down.
+const PATIENCE_WITH_STRANGERS: Duration = Duration::from_mins(1);
 
 /// What is known of a provider's or a model's answers in this invocation.
 #[derive(Default)]
@@ -20,9 +25,32 @@ pub(super) struct Health {
 }
 
 impl Health {
+    fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
+    }
+
     fn good(&self) {
         self.answered.store(true, Ordering::Relaxed);
         self.fatal.store(0, Ordering::Relaxed);
+    }
+}
+
+/// One way to a model: a replica of its provider, with one of its keys.
+pub(super) struct Member {
+    pub provider: Arc<dyn Provider>,
+    health: Health,
+    /// Shared by the models of a provider: a wrong key is wrong for all.
+    provider_health: Arc<Health>,
+    removed: OnceLock<()>,
+}
+
+impl Member {
+    pub fn new(provider: Arc<dyn Provider>, provider_health: Arc<Health>) -> Self {
+        Self { provider, health: Health::default(), provider_health, removed: OnceLock::new() }
+    }
+
+    fn health_for(&self, kind: FailureKind) -> &Health {
+        if is_providers_matter(kind) { &self.provider_health } else { &self.health }
     }
 }
 
@@ -31,7 +59,8 @@ pub(super) struct Upstream {
     pub provider_index: usize,
     pub provider_name: Arc<str>,
     pub wire: Arc<str>,
-    pub provider: Arc<dyn Provider>,
+    /// In the order of the gate's members.
+    pub members: Vec<Member>,
     pub gate: Arc<ModelGate>,
     pub price: Option<Price>,
     /// Tokens that a request and its answer may have at most.
@@ -39,21 +68,20 @@ pub(super) struct Upstream {
     /// Output tokens at most, where the params do not say it.
     pub max_output: Option<u64>,
     /// How long a row's calls and backoffs may take.
-    pub row_timeout: std::time::Duration,
-    pub health: Health,
-    /// Shared by the models of a provider: a wrong key is wrong for all.
-    pub provider_health: Arc<Health>,
+    pub row_timeout: Duration,
     removed: OnceLock<Failure>,
+    given_up: OnceLock<Duration>,
+    /// What the server said last that it is down for.
+    last_fault: Mutex<Option<Failure>>,
 }
 
 /// What makes an [`Upstream`].
 pub(super) struct UpstreamParts {
     pub provider_index: usize,
     pub provider_name: Arc<str>,
-    pub provider: Arc<dyn Provider>,
-    pub provider_health: Arc<Health>,
+    pub members: Vec<Member>,
     pub gate: Arc<ModelGate>,
-    pub row_timeout: std::time::Duration,
+    pub row_timeout: Duration,
 }
 
 impl Upstream {
@@ -62,15 +90,15 @@ impl Upstream {
             provider_index: parts.provider_index,
             provider_name: parts.provider_name,
             wire: model.wire.as_str().into(),
-            provider: parts.provider,
+            members: parts.members,
             gate: parts.gate,
             price: model.price,
             context: model.context,
             max_output: model.max_output,
             row_timeout: parts.row_timeout,
-            health: Health::default(),
-            provider_health: parts.provider_health,
             removed: OnceLock::new(),
+            given_up: OnceLock::new(),
+            last_fault: Mutex::default(),
         }
     }
 
@@ -79,34 +107,76 @@ impl Upstream {
         self.removed.get()
     }
 
-    /// Takes it out of this run.
-    pub fn remove(&self, why: &Failure) {
+    /// Why it could not be used to the end, once that is so: in words, for the summary.
+    pub fn gone(&self) -> Option<String> {
+        let (name, wire) = (&self.provider_name, &self.wire);
+        if let Some(why) = self.removed() {
+            return Some(format!("{name}/{wire}: {}: {}", why.kind, why.message));
+        }
+        let down = self.given_up.get()?;
+        let said = self.last_fault().map_or_else(String::new, |fault| format!(": {}: {}", fault.kind, fault.message));
+        Some(format!("{name}/{wire}: down for {down:?}{said}"))
+    }
+
+    /// A route ends for it, as it has been down for so long.
+    pub fn give_up(&self) {
+        if let Some(since) = self.gate.down_since() {
+            // The first time is the one that ended a route.
+            let _ = self.given_up.set(Duration::from_secs(since.elapsed().as_secs()));
+        }
+    }
+
+    /// Takes one of its members out of this run, and the model with the last of them.
+    pub fn remove(&self, member: usize, why: &Failure) {
         // The first reason is the one to tell.
-        let _ = self.removed.set(why.clone());
-        self.gate.close();
+        let _ = self.members[member].removed.set(());
+        self.gate.close_member(member);
+        if self.members.iter().all(|member| member.removed.get().is_some()) {
+            let _ = self.removed.set(why.clone());
+            self.gate.close();
+        }
     }
 
-    /// A good answer came.
-    pub fn answered(&self) {
-        self.gate.answered();
-        self.health.good();
-        self.provider_health.good();
+    /// A good answer came from this member.
+    pub fn answered(&self, member: usize) {
+        let member = &self.members[member];
+        member.health.good();
+        member.provider_health.good();
     }
 
-    /// Whether it ever gave a good answer in this invocation; for what is the provider's matter, whether any of its models did.
-    pub fn answered_before(&self, kind: FailureKind) -> bool {
-        self.health_for(kind).answered.load(Ordering::Relaxed)
+    /// Whether the member ever gave a good answer in this invocation; for what is the provider's matter, whether it did
+    /// for any model.
+    pub fn answered_before(&self, member: usize, kind: FailureKind) -> bool {
+        self.members[member].health_for(kind).has_answered()
     }
 
     /// Counts a failure; how many fatal ones came in a row.
-    pub fn count_failure(&self, kind: FailureKind) -> u32 {
-        let health = self.health_for(kind);
+    pub fn count_failure(&self, member: usize, kind: FailureKind) -> u32 {
+        let health = self.members[member].health_for(kind);
         if is_fatal(kind) { health.fatal.fetch_add(1, Ordering::Relaxed) + 1 } else { 0 }
     }
 
+    /// Keeps what a server that may be down said.
+    pub fn note_fault(&self, failure: &Failure) {
+        *self.last_fault.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+    }
+
+    /// What it said last when it was found to be down.
+    pub fn last_fault(&self) -> Option<Failure> {
+        self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// When it has been down for too long; `None` while it is not down. One that never answered is given less time: it
+    /// is a wrong address more often than an outage.
+    pub fn gives_up_at(&self, on_outage: Duration) -> Option<Instant> {
+        let known = self.members.iter().any(|member| member.provider_health.has_answered());
+        let patience = if known { on_outage } else { on_outage.min(PATIENCE_WITH_STRANGERS) };
+        Some(self.gate.down_since()? + patience)
+    }
+
     /// The tokens to reserve for a request: its text at four bytes a token, and the output that it asks for.
-    pub fn tokens_to_reserve(&self, messages: &str, params: &Map<String, Value>) -> u64 {
-        estimate::input_tokens(messages) + self.output_cap(params).unwrap_or(0)
+    pub fn need(&self, messages: &str, params: &Map<String, Value>) -> Need {
+        Need { input: estimate::input_tokens(messages), output: self.output_cap(params).unwrap_or(0) }
     }
 
     /// Whether a request is surely longer than the model's context.
@@ -137,10 +207,6 @@ impl Upstream {
 
     fn output_cap(&self, params: &Map<String, Value>) -> Option<u64> {
         estimate::output_cap(&|name| params.get(name), self.max_output)
-    }
-
-    fn health_for(&self, kind: FailureKind) -> &Health {
-        if is_providers_matter(kind) { &self.provider_health } else { &self.health }
     }
 }
 

@@ -94,6 +94,13 @@ pub enum ModelState {
         /// How long it lasts from now, in milliseconds.
         for_ms: u64,
     },
+    /// It does not answer, and is probed from time to time.
+    Down {
+        /// For how long, in milliseconds.
+        since_ms: u64,
+        /// How long until the next probe, in milliseconds.
+        for_ms: u64,
+    },
     /// Out of this run.
     Removed {
         /// Why.

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// Waits before probes double from the first to the longest.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// Probes that are out together.
 const PROBES: u32 = 2;

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::forecast::Forecast;
 use super::pace::{PARTS, Pace};
 use super::window::{Place, Window};
+use crate::types::RateUnit;
 
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// From this many requests a second on, each second is guarded too: servers may count in windows as short as that.
@@ -29,6 +31,8 @@ pub(super) struct Budget {
     purse: i64,
     /// Nothing costs, and no debt or credit is, more than a minute's worth.
     most: i64,
+    /// What somebody else holds of the longest window, as far as is told, and until when.
+    held: Option<(u64, Instant)>,
 }
 
 /// What one call has taken from a budget, until it ends.
@@ -37,36 +41,100 @@ pub(super) struct Charge {
     estimate: u64,
     paid: u64,
     places: Vec<Place>,
+    /// What the longest window held with it.
+    held_then: u64,
+}
+
+/// How a budget flows, and what its windows hold.
+struct Shape {
+    pace: Pace,
+    /// Limits and lengths, the longest window first.
+    windows: Vec<(u64, Duration)>,
+    per_minute: u64,
+}
+
+impl Shape {
+    fn requests(per_minute: u64) -> Self {
+        let minute = (per_minute, MINUTE + MINUTE_MARGIN);
+        if per_minute < GUARDED_PER_SECOND * 60 {
+            // The second's place is kept: a window that appears and disappears would forget whose calls it holds.
+            let windows = vec![minute, (u64::MAX, SECOND)];
+            return Self { pace: Pace::new(per_minute, minute.1, 1), windows, per_minute };
+        }
+        // The stretch of a second or a little more that a whole number of requests fills.
+        let count = per_minute.div_ceil(60);
+        let period = Duration::from_secs_f64(60.0 * ratio(count, per_minute)) + SECOND_MARGIN;
+        Self { pace: Pace::new(count, period, 1), windows: vec![minute, (count, period)], per_minute }
+    }
+
+    fn requests_a_second(limit: u64) -> Self {
+        let (per_minute, period) = (limit.saturating_mul(60), SECOND + SECOND_MARGIN);
+        let windows = vec![(per_minute, MINUTE + MINUTE_MARGIN), (limit, period)];
+        Self { pace: Pace::new(limit, period, 1), windows, per_minute }
+    }
+
+    /// Seconds are not guarded: a second's tokens are a few calls, and to cut them strictly would leave most of them
+    /// unused.
+    fn tokens(per_minute: u64) -> Self {
+        let period = MINUTE + MINUTE_MARGIN;
+        let pace = Pace::new(per_minute, period, per_minute.div_ceil(SHARES));
+        Self { pace, windows: vec![(per_minute, period)], per_minute }
+    }
+
+    fn of(unit: RateUnit, limit: u64, second: bool) -> Self {
+        let limit = limit.max(1);
+        match (unit, second) {
+            (RateUnit::Requests, false) => Self::requests(limit),
+            (RateUnit::Requests, true) => Self::requests_a_second(limit),
+            (RateUnit::Tokens | RateUnit::InputTokens | RateUnit::OutputTokens, false) => Self::tokens(limit),
+            (RateUnit::Tokens | RateUnit::InputTokens | RateUnit::OutputTokens, true) => {
+                Self::tokens(limit.saturating_mul(60))
+            }
+        }
+    }
 }
 
 impl Budget {
-    /// Requests a minute.
-    pub(super) fn requests(per_minute: u64) -> Self {
-        let mut windows = vec![Window::new(per_minute, MINUTE + MINUTE_MARGIN)];
-        let (mut count, mut period) = (per_minute, MINUTE + MINUTE_MARGIN);
-        let per_second = per_minute.div_ceil(60);
-        if per_minute >= GUARDED_PER_SECOND * 60 {
-            // The stretch of a second or a little more that a whole number of requests fills.
-            count = per_second;
-            period = Duration::from_secs_f64(60.0 * ratio(per_second, per_minute)) + SECOND_MARGIN;
-            windows.push(Window::new(count, period));
+    /// So many units a minute.
+    pub(super) fn a_minute(unit: RateUnit, limit: u64) -> Self {
+        Self::new(Shape::of(unit, limit, false))
+    }
+
+    /// So many units a second.
+    pub(super) fn a_second(unit: RateUnit, limit: u64) -> Self {
+        Self::new(Shape::of(unit, limit, true))
+    }
+
+    fn new(shape: Shape) -> Self {
+        let windows = shape.windows.into_iter().map(|(limit, length)| Window::new(limit, length)).collect();
+        Self { pace: shape.pace, windows, purse: 0, most: parts(shape.per_minute), held: None }
+    }
+
+    /// Another limit in place of the old one, in the same unit: what was sent under the old one counts.
+    pub(super) fn retune(&mut self, unit: RateUnit, limit: u64, second: bool) {
+        let shape = Shape::of(unit, limit, second);
+        self.pace = shape.pace;
+        self.most = parts(shape.per_minute);
+        self.purse = self.purse.clamp(-self.most, self.most);
+        for (window, (limit, length)) in self.windows.iter_mut().zip(shape.windows) {
+            window.retune(limit, length);
         }
-        Self::new(Pace::new(count, period, 1), windows, per_minute)
     }
 
-    /// Tokens a minute. Seconds are not guarded: a second's tokens are a few calls, and to cut them strictly would leave
-    /// most of them unused.
-    pub(super) fn tokens(per_minute: u64) -> Self {
-        let period = MINUTE + MINUTE_MARGIN;
-        Self::new(
-            Pace::new(per_minute, period, per_minute.div_ceil(SHARES)),
-            vec![Window::new(per_minute, period)],
-            per_minute,
-        )
+    /// The server counted so many units more in its window than a call of our own accounts for: they are left free until
+    /// then. Small differences are nobody's.
+    pub(super) fn told(&mut self, now: Instant, charge: Option<&Charge>, counted: u64, slack: u64, until: Instant) {
+        let Some(window) = self.windows.first_mut() else { return };
+        // Whether it counted when the call came or when the answer left is not told.
+        let own = charge.map_or(0, |charge| charge.held_then).max(window.holds(now));
+        let others = counted.saturating_sub(own);
+        self.held = (others > slack).then_some((others, until));
     }
 
-    fn new(pace: Pace, windows: Vec<Window>, per_minute: u64) -> Self {
-        Self { pace, windows, purse: 0, most: parts(per_minute) }
+    /// Until when others hold all of it.
+    pub(super) fn held_until(&self, now: Instant) -> Option<Instant> {
+        let limit = self.windows.first()?.limit();
+        self.held.filter(|(held, until)| *held >= limit && *until > now).map(|(_, until)| until)
     }
 
     /// Whether a call that costs this much may be sent now, or when to ask again. Fills the purse on the way, so it is
@@ -82,14 +150,26 @@ impl Budget {
         while let Some(missing) = u64::try_from(cost - self.purse).ok().filter(|missing| *missing > 0) {
             self.purse += i64::try_from(self.pace.take(missing)?).unwrap_or(self.most);
         }
-        self.windows.iter_mut().try_for_each(|window| window.fits(now, estimate, forecast))
+        self.fits_beside_others(now, estimate, forecast)?;
+        self.windows.iter_mut().try_for_each(|window| window.fits(now, estimate, 0, forecast))
+    }
+
+    fn fits_beside_others(&mut self, now: Instant, estimate: u64, forecast: &Forecast) -> Result<(), Instant> {
+        self.held = self.held.filter(|(_, until)| *until > now);
+        let (Some((held, until)), Some(window)) = (self.held, self.windows.first_mut()) else { return Ok(()) };
+        let limit = window.limit();
+        if held.saturating_add(estimate.min(limit)) > limit {
+            return Err(until);
+        }
+        window.fits(now, estimate, held, forecast).map_err(|at| at.min(until))
     }
 
     /// A call that may be sent is sent.
     pub(super) fn take(&mut self, now: Instant, estimate: u64, expected: u64) -> Charge {
         self.purse -= self.cost(expected);
         let places = self.windows.iter_mut().map(|window| window.add(now, estimate)).collect();
-        Charge { estimate, paid: expected, places }
+        let held_then = self.windows.first_mut().map_or(0, |window| window.holds(now));
+        Charge { estimate, paid: expected, places, held_then }
     }
 
     /// A call ended, and used this much: too much is given back, too little is owed. Without a figure, what was paid

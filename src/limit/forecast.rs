@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use super::settings::Amounts;
+use crate::types::RateUnit;
+
 /// Calls that are remembered, about: what came before fades.
 const MEMORY: f64 = 1_000.0;
 
@@ -85,6 +88,39 @@ impl Learner {
         match &self.seen {
             Some((_, ratio)) => Forecast { mean: ratio.mean(), variance: ratio.variance(), doubt: ratio.doubt() },
             None => Forecast { mean: 1.0, variance: 0.0, doubt: FIRST_DOUBT * FIRST_DOUBT },
+        }
+    }
+}
+
+/// One learner for each unit that is estimated.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Learners {
+    tokens: Learner,
+    input: Learner,
+    output: Learner,
+}
+
+impl Learners {
+    pub(super) fn learn(&mut self, estimate: &Amounts, real: &Amounts, latency: Duration) {
+        self.tokens.learn(estimate.tokens, real.tokens, latency);
+        self.input.learn(estimate.input, real.input, latency);
+        self.output.learn(estimate.output, real.output, latency);
+    }
+
+    pub(super) fn expected(&self, estimate: &Amounts) -> Amounts {
+        Amounts {
+            tokens: self.tokens.expected(estimate.tokens),
+            input: self.input.expected(estimate.input),
+            output: self.output.expected(estimate.output),
+        }
+    }
+
+    pub(super) fn forecast(&self, unit: RateUnit) -> Forecast {
+        match unit {
+            RateUnit::Requests => Forecast::CERTAIN,
+            RateUnit::Tokens => self.tokens.forecast(),
+            RateUnit::InputTokens => self.input.forecast(),
+            RateUnit::OutputTokens => self.output.forecast(),
         }
     }
 }

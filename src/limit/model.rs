@@ -1,201 +1,246 @@
-//! The turnstiles: a line for each model, whose heads stand in the provider's line.
+//! A model's turnstile: one line, whose head goes to whichever member has room.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Mutex as Line, watch};
-use tokio::time::Instant;
+use tokio::sync::{Mutex as Line, Notify, watch};
+use tokio::time::{Instant, sleep_until};
 
-use super::gate::{Gate, Ticket};
-use super::{CallPermit, Limits, Slots};
-
-/// What all models of one provider share.
-#[derive(Debug)]
-pub struct ProviderGate {
-    line: Line<()>,
-    gate: Gate,
-}
-
-impl ProviderGate {
-    /// A gate with these limits over all models of a provider.
-    #[must_use]
-    pub fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self { line: Line::new(()), gate: Gate::new(limits) })
-    }
-}
-
-/// The model was taken out of the run: nothing is let through any more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the model was taken out of the run")]
-pub struct Closed;
+use super::admission::{Admission, Tickets};
+use super::gate::Verdict;
+use super::member::MemberState;
+use super::outlook::{self, Outlook};
+use super::view::{GateView, view};
+use super::{CallPermit, Limits, Member, Need, ProviderGate, Refusal, Slots};
 
 /// One model's turnstile.
 #[derive(Debug)]
 pub struct ModelGate {
     line: Line<()>,
-    gate: Gate,
-    provider: Arc<ProviderGate>,
+    state: Mutex<State>,
+    /// By member: their places in the providers' lines are left without the state locked.
+    places: Vec<Place>,
     slots: Arc<Slots>,
     waiting: AtomicUsize,
-    closed: watch::Sender<bool>,
+    /// For the head of the line.
+    changed: Arc<Notify>,
+    outlook: watch::Sender<Outlook>,
+}
+
+#[derive(Debug)]
+struct Place {
+    provider: Arc<ProviderGate>,
+    number: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub members: Vec<MemberState>,
 }
 
 impl ModelGate {
-    /// A turnstile with the model's own limits, before its provider's and the run's.
+    /// A turnstile before these members: replicas or keys, each with the model's own limits there and its provider's.
     #[must_use]
-    pub fn new(limits: Limits, provider: Arc<ProviderGate>, slots: Arc<Slots>) -> Arc<Self> {
+    pub fn new(members: Vec<Member>, slots: Arc<Slots>) -> Arc<Self> {
+        let changed = Arc::new(Notify::new());
+        let place =
+            |member: &Member| Place { provider: Arc::clone(&member.provider), number: member.provider.join(&changed) };
+        let places: Vec<_> = members.iter().map(place).collect();
+        let members = members.into_iter().zip(&places);
+        let most = slots.concurrency();
+        let members = members.map(|(member, place)| MemberState::new(member, place.number, most)).collect::<Vec<_>>();
+        let outlook = if members.is_empty() { Outlook::Closed } else { Outlook::Open };
         Arc::new(Self {
             line: Line::new(()),
-            gate: Gate::new(limits),
-            provider,
+            state: Mutex::new(State { members }),
+            places,
             slots,
             waiting: AtomicUsize::new(0),
-            closed: watch::Sender::new(false),
+            changed,
+            outlook: watch::Sender::new(outlook),
         })
     }
 
-    /// Waits in line until a call of this many tokens, as estimated, may be sent. First come, first served within the
-    /// model. May be dropped at any point: nothing is lost by it but the place in line.
+    /// Waits in line until a call of this size may be sent. First come, first served within the model. May be dropped at
+    /// any point: nothing is lost by it but the place in line.
+    ///
+    /// With `patience` it does not wait, and stops waiting wherever in line, while every member that is left is down or
+    /// told to wait longer than that from now; waiting for a configured limit never refuses.
     ///
     /// # Errors
-    /// [`Closed`] as soon as the model is taken out of the run.
-    pub async fn admit(self: &Arc<Self>, tokens: u64) -> Result<Admission, Closed> {
+    /// [`Refusal::Closed`] as soon as the model is taken out of the run; the others only with `patience`.
+    pub async fn admit(self: &Arc<Self>, need: Need, patience: Option<Duration>) -> Result<Admission, Refusal> {
         let _waiting = Waiting::new(&self.waiting);
-        let mut closed = self.closed.subscribe();
+        let mut watched = self.outlook.subscribe();
         tokio::select! {
             biased;
-            _ = closed.wait_for(|closed| *closed) => Err(Closed),
-            admission = self.pass(tokens) => Ok(admission),
+            refusal = outlook::refused(&mut watched, patience) => Err(refusal),
+            admission = self.pass(need) => Ok(admission),
         }
     }
 
-    /// Nothing is sent to the model before this wait is over. Without a hint of the server: 1 s, doubling to 60 s with
-    /// each cooldown until an answer comes. A shorter hint does not shorten a wait that was told before.
-    pub fn cool_down(&self, wait: Option<Duration>) {
-        self.gate.cool_down(wait);
+    /// Waits until [`Self::admit`] with this patience would not be refused at once, or the model is out of the run.
+    pub async fn usable(&self, patience: Duration) {
+        outlook::usable(&mut self.outlook.subscribe(), patience).await;
     }
 
-    /// An answer came: the next cooldown without a hint is a short one again.
-    pub fn answered(&self) {
-        self.gate.answered();
+    /// Waits until every member's breaker is open, or the model is out of the run.
+    pub async fn down(&self) {
+        let mut watched = self.outlook.subscribe();
+        loop {
+            watched.borrow_and_update();
+            if self.down_since().is_some() || *self.outlook.borrow() == Outlook::Closed {
+                return;
+            }
+            if watched.changed().await.is_err() {
+                return;
+            }
+        }
     }
 
-    /// Takes the model out of the run: all who wait get [`Closed`] at once. Calls in flight go on.
+    /// Where all members are down: since when the last good answer was missing.
+    #[must_use]
+    pub fn down_since(&self) -> Option<Instant> {
+        self.lock().down_since()
+    }
+
+    /// Takes the model out of the run: all who wait are refused at once. Calls in flight go on.
     pub fn close(&self) {
-        self.closed.send_replace(true);
+        for member in &mut self.lock().members {
+            member.closed = true;
+        }
+        self.news();
+    }
+
+    /// Takes one replica or key out of the run; the last one closes the gate.
+    pub fn close_member(&self, member: usize) {
+        if let Some(member) = self.lock().members.get_mut(member) {
+            member.closed = true;
+        }
+        self.news();
     }
 
     /// How it stands, for the screen.
     #[must_use]
     pub fn view(&self) -> GateView {
-        let (in_flight, cooled_until, paced_until) = {
-            let state = self.gate.lock();
-            (state.in_flight(), state.cooled_until(), state.paced_until())
-        };
         let waiting = self.waiting.load(Ordering::Relaxed);
-        let provider_paced = self.provider.gate.lock().paced_until().filter(|_| waiting > 0);
-        let now = Instant::now();
-        let to_come = |until: Option<Instant>| until.filter(|until| *until > now);
-        let state = match (to_come(cooled_until), to_come(paced_until).max(to_come(provider_paced))) {
-            _ if *self.closed.borrow() => GateState::Closed,
-            (Some(until), _) => GateState::CoolingDown { until },
-            (None, Some(until)) => GateState::Pacing { until },
-            (None, None) => GateState::Open,
-        };
-        GateView { in_flight, waiting, state, limits: self.gate.limits() }
+        let closed = *self.outlook.borrow() == Outlook::Closed;
+        view(&self.lock(), waiting, closed)
     }
 
-    async fn pass(self: &Arc<Self>, tokens: u64) -> Admission {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Something changed that the line or its head may wait for.
+    pub(super) fn news(&self) {
+        outlook::tell(&self.outlook, self.lock().outlook(Instant::now()));
+        self.changed.notify_waiters();
+    }
+
+    async fn pass(self: &Arc<Self>, need: Need) -> Admission {
         let _head = self.line.lock().await;
+        let _places = Places(&self.places);
         loop {
-            self.gate.until_open(tokens).await;
-            let _provider_head = self.provider.line.lock().await;
-            self.provider.gate.until_open(self.gate.expected(tokens)).await;
-            let permit = self.slots.acquire().await;
-            if let Some(admission) = self.take(permit, tokens) {
-                return admission;
+            // Made before the question: a change that comes in between is not missed.
+            let changed = self.changed.notified();
+            let verdict = self.lock().survey(Instant::now(), need).verdict;
+            match verdict {
+                Verdict::Go => {
+                    let permit = self.slots.acquire().await;
+                    if let Some(admission) = self.take(permit, need) {
+                        return admission;
+                    }
+                }
+                Verdict::AtChange => changed.await,
+                Verdict::At(at) => tokio::select! {
+                    () = changed => {}
+                    () = sleep_until(at) => {}
+                },
             }
         }
     }
 
-    /// Takes from model and provider together, or from neither: much may have happened while the head waited for the
-    /// one and then the other.
-    fn take(self: &Arc<Self>, permit: CallPermit, tokens: u64) -> Option<Admission> {
+    /// Takes from a member and its provider together, or from neither: much may have happened while the head waited for
+    /// a call permit.
+    fn take(self: &Arc<Self>, permit: CallPermit, need: Need) -> Option<Admission> {
         let now = Instant::now();
-        let mut model = self.gate.lock();
-        let mut provider = self.provider.gate.lock();
-        let expected = model.expected(tokens);
-        if !model.is_open(now, tokens) || !provider.is_open(now, expected) {
-            return None;
+        let (tickets, probe) = {
+            let mut state = self.lock();
+            let member = state.survey(now, need).best?;
+            let of = &mut state.members[member];
+            let amounts = of.reserved(need);
+            let expected = of.gate.expected(&amounts);
+            let of_member = of.take(now, amounts);
+            let probe = of_member.pass.probe;
+            let of_provider = of.provider.lock().take(now, expected);
+            (Tickets { need, member, of_member, of_provider }, probe)
+        };
+        if probe {
+            self.news();
         }
-        let (of_model, of_provider) = (model.take(now, tokens), provider.take(now, expected));
-        Some(Admission { gate: Arc::clone(self), of_model, of_provider, permit })
+        Some(Admission::new(Arc::clone(self), tickets, permit))
     }
 }
 
-/// The right to send one call now. Dropping it frees the permits of the run, the model and the provider.
-#[derive(Debug)]
-pub struct Admission {
-    gate: Arc<ModelGate>,
-    of_model: Ticket,
-    of_provider: Ticket,
-    permit: CallPermit,
+/// What the head of the line finds.
+struct Survey {
+    verdict: Verdict,
+    /// The member to go to, where there is one.
+    best: Option<usize>,
 }
 
-impl Admission {
-    /// The call permit's slot number.
-    #[must_use]
-    pub fn slot(&self) -> usize {
-        self.permit.slot()
+impl State {
+    /// Looks at all members for a call of this size. Stands in the lines of those providers that alone are waited for.
+    fn survey(&mut self, now: Instant, need: Need) -> Survey {
+        let (mut verdict, mut best) = (Verdict::AtChange, None::<(u64, u64, usize)>);
+        for (index, member) in self.members.iter_mut().enumerate().filter(|(_, member)| !member.closed) {
+            let amounts = member.reserved(need);
+            let own = member.verdict(now, &amounts);
+            if own != Verdict::Go {
+                member.provider.leave(member.number);
+                verdict = verdict.or(own);
+                continue;
+            }
+            let expected = member.gate.expected(&amounts);
+            let mut provider = member.provider.lock();
+            let whole = provider.verdict(now, member.number, &expected);
+            verdict = verdict.or(whole);
+            let rank = (member.load().max(provider.load()), member.in_flight(), index);
+            if whole == Verdict::Go && best.is_none_or(|best| rank < best) {
+                best = Some(rank);
+            }
+        }
+        Survey { verdict, best: best.map(|(_, _, index)| index) }
     }
 
-    /// The tokens that the call used in truth: what was reserved beyond is given back, what is missing is owed, and
-    /// later estimates are read in the light of it. Only the first figure counts. A call that ends without one counts as
-    /// used what was reserved, and teaches nothing: an answer that tells no usage is settled with the estimate.
-    pub fn settle(&mut self, tokens: u64) {
-        self.gate.gate.settle(&mut self.of_model, tokens);
-        self.gate.provider.gate.settle(&mut self.of_provider, tokens);
+    pub(super) fn left(&self) -> impl Iterator<Item = &MemberState> {
+        self.members.iter().filter(|member| !member.closed)
+    }
+
+    fn outlook(&self, now: Instant) -> Outlook {
+        Outlook::of(self.left().map(|member| member.block(now)))
+    }
+
+    pub(super) fn down_since(&self) -> Option<Instant> {
+        let mut last = None;
+        for member in self.left() {
+            last = last.max(Some(member.down_since()?));
+        }
+        last
     }
 }
 
-impl Drop for Admission {
+/// Places in the lines of providers, left however the head goes.
+struct Places<'a>(&'a [Place]);
+
+impl Drop for Places<'_> {
     fn drop(&mut self) {
-        self.gate.gate.end(&self.of_model);
-        self.gate.provider.gate.end(&self.of_provider);
+        for place in self.0 {
+            place.provider.leave(place.number);
+        }
     }
-}
-
-/// How a turnstile stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct GateView {
-    /// Calls in flight to this model.
-    pub in_flight: u64,
-    /// Calls in line for it.
-    pub waiting: usize,
-    /// What the head of the line waits for.
-    pub state: GateState,
-    /// The model's own limits.
-    pub limits: Limits,
-}
-
-/// Whether a turnstile lets calls through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum GateState {
-    /// At once, as far as calls in flight allow.
-    Open,
-    /// The next call goes then, by the rate of the model or its provider.
-    Pacing {
-        /// When the next call may go.
-        until: Instant,
-    },
-    /// The server said to wait.
-    CoolingDown {
-        /// When the wait is over.
-        until: Instant,
-    },
-    /// Out of the run.
-    Closed,
 }
 
 /// Counts those in line, however they leave it.
@@ -212,4 +257,18 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// The model's own limits, over all members that are left.
+pub(super) fn sum(limits: impl Iterator<Item = Limits>) -> Limits {
+    let add = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+    let all = limits.reduce(|sum, next| Limits {
+        rpm: add(sum.rpm, next.rpm),
+        tpm: add(sum.tpm, next.tpm),
+        input_tpm: add(sum.input_tpm, next.input_tpm),
+        output_tpm: add(sum.output_tpm, next.output_tpm),
+        rpd: add(sum.rpd, next.rpd),
+        concurrency: add(sum.concurrency, next.concurrency),
+    });
+    all.unwrap_or_default()
 }

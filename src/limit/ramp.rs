@@ -12,6 +12,9 @@ const FIRST_PART: u64 = 10;
 /// What is more than this many times a second all that was in flight is no slow start any more.
 const FULL_SPEED: u64 = 100;
 
+/// After so many seconds that needed less, something else keeps the pace.
+const NEEDLESS: u32 = 5;
+
 /// One slow start, or none. Costs nothing when there is none.
 #[derive(Debug, Default)]
 pub(super) struct Ramp {
@@ -28,11 +31,13 @@ struct Climb {
     sent: u64,
     /// What was in flight before.
     goal: u64,
+    /// Seconds in a row that used less than half of what they had.
+    unused: u32,
 }
 
 impl Climb {
     fn new(at: Instant, first: u64, goal: u64) -> Self {
-        Self { second: at, first, quota: first, sent: 0, goal }
+        Self { second: at, first, quota: first, sent: 0, goal, unused: 0 }
     }
 
     /// When the next call of this second may go: they are spread, so that no stretch of a second holds many more.
@@ -47,6 +52,9 @@ impl Climb {
         // Only who uses what he has gets more: a pause is not the way to a storm.
         if self.sent >= self.quota.div_ceil(2) {
             self.quota = self.quota.saturating_mul(2);
+            self.unused = 0;
+        } else {
+            self.unused += 1;
         }
         let late = now >= self.second + 2 * SECOND;
         self.second = if late { now } else { self.second + SECOND };
@@ -78,11 +86,13 @@ impl Ramp {
         let Some(climb) = &mut self.climb else { return };
         climb.turn(now);
         climb.sent += 1;
-        if in_flight >= climb.goal || climb.quota / FULL_SPEED >= climb.goal {
+        let needless = climb.unused >= NEEDLESS;
+        if in_flight >= climb.goal || climb.quota / FULL_SPEED >= climb.goal || needless {
             self.climb = None;
         }
     }
 
+    #[cfg(test)]
     /// Whether a slow start is on, or will be when a cooldown ends.
     pub(super) fn is_active(&self) -> bool {
         self.climb.is_some()

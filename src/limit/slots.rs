@@ -35,6 +35,11 @@ impl Slots {
         CallPermit { slots: Arc::clone(self), slot, _permit: permit }
     }
 
+    /// Calls at a time.
+    pub(super) fn concurrency(&self) -> u64 {
+        self.concurrency as u64
+    }
+
     /// Permits that are taken.
     #[must_use]
     pub fn in_use(&self) -> usize {

@@ -75,11 +75,29 @@ impl Window {
         Self { length, limit, grain, buckets: VecDeque::new(), front: 0, sum: Load::default() }
     }
 
-    /// Whether a call with this estimate may be sent now, or when to ask again. One that is larger than the whole limit
-    /// may go alone: the server will tell.
-    pub(super) fn fits(&mut self, now: Instant, estimate: u64, forecast: &Forecast) -> Result<(), Instant> {
+    /// The same window with another limit, perhaps of another length. What it holds stays.
+    pub(super) fn retune(&mut self, limit: u64, length: Duration) {
+        self.limit = limit;
+        self.length = length;
+        self.grain = length / BUCKETS;
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// What it holds, calls in flight as estimated.
+    pub(super) fn holds(&mut self, now: Instant) -> u64 {
+        self.forget(now);
+        self.sum.used.saturating_add(self.sum.open)
+    }
+
+    /// Whether a call with this estimate may be sent now beside what others hold, or when to ask again. One that is
+    /// larger than the whole limit may go alone: the server will tell.
+    pub(super) fn fits(&mut self, now: Instant, estimate: u64, held: u64, forecast: &Forecast) -> Result<(), Instant> {
         self.forget(now);
         let mut load = self.sum;
+        load.used = load.used.saturating_add(held);
         load += Load::open(estimate);
         let mut free_at = None;
         for bucket in &self.buckets {
@@ -137,7 +155,7 @@ mod tests {
 
     fn fits(window: &mut Window, estimate: u64) -> Result<(), Duration> {
         let now = Instant::now();
-        window.fits(now, estimate, &Forecast::CERTAIN).map_err(|at| at - now)
+        window.fits(now, estimate, 0, &Forecast::CERTAIN).map_err(|at| at - now)
     }
 
     #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ impl Sample {
             request_id: None,
             replaces: None,
             retry: false,
-            fell_in: false,
+            came_from: None,
             truncated: false,
             possibly_billed: false,
             worst_cost: None,

@@ -210,7 +210,6 @@ pub(super) fn possibly_billed(entry: &FlightEntry, run: u32) -> AttemptLine {
         possibly_billed: true,
         worst_cost: entry.worst_cost,
         retry: false,
-        fell_back: false,
-        fell_in: false,
+        came_from: None,
     }
 }

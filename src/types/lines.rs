@@ -41,7 +41,6 @@ pub struct RunEndLine {
 
 /// A call that is on record apart from its row's outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "a line tells facts, each on its own")]
 pub struct AttemptLine {
     /// The call's number.
     pub call: CallNumber,
@@ -79,12 +78,18 @@ pub struct AttemptLine {
     /// A retry of the same model, after an earlier attempt of this row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
-    /// The next attempt of the row goes to another model.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fell_back: bool,
-    /// The row came here from another model of its route.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fell_in: bool,
+    /// The model that the row was at before, where that is another one: there it fell back, and here it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_from: Option<Origin>,
+}
+
+/// A model that a row has left for another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The provider.
+    pub provider: String,
+    /// The model's name on the wire.
+    pub model: String,
 }
 
 /// One attempt in a row's trail.
@@ -106,7 +111,6 @@ pub struct TrailEntry {
 
 /// A row has ended, with an answer or a failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "a line tells facts, each on its own")]
 pub struct OutcomeLine {
     /// The number of the last call; 0 where none was made.
     pub call: CallNumber,
@@ -153,9 +157,9 @@ pub struct OutcomeLine {
     /// The last call was a retry of the same model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
-    /// With the last call the row came here from another model of its route.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub fell_in: bool,
+    /// The model that the row was at before its last call, where that is another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_from: Option<Origin>,
     /// The model stopped at its output limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,

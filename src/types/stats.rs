@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptLine, FailureKind, Latency, LogLine, Money, OutcomeLine, RunNumber, Usage};
+use super::{AttemptLine, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RunNumber, Usage};
 
 /// What the sums are kept by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -132,7 +132,16 @@ impl Totals {
         &mut self.tallies[at].1
     }
 
+    /// A row came from one model to another.
+    fn count_fallback(&mut self, task: &str, from: &Origin, provider: &str, model: &str) {
+        self.tally(task, &from.provider, &from.model).fallbacks_out += 1;
+        self.tally(task, provider, model).fallbacks_in += 1;
+    }
+
     fn count_attempt(&mut self, line: &AttemptLine) {
+        if let Some(from) = &line.came_from {
+            self.count_fallback(&line.task, from, &line.provider, &line.model);
+        }
         if line.possibly_billed {
             self.possibly_billed.add(line.worst_cost);
         }
@@ -140,8 +149,6 @@ impl Totals {
         tally.attempts += 1;
         tally.rate_limited += u64::from(is_rate_limit(line.failure.as_ref().map(|failure| failure.kind)));
         tally.retries += u64::from(line.retry);
-        tally.fallbacks_in += u64::from(line.fell_in);
-        tally.fallbacks_out += u64::from(line.fell_back);
         tally.usage += line.usage.unwrap_or_default();
         tally.cost_usd += line.cost.unwrap_or_default();
         tally.wasted_usd += line.cost.unwrap_or_default();
@@ -151,6 +158,9 @@ impl Totals {
     }
 
     fn count_outcome(&mut self, line: &OutcomeLine) {
+        if let Some(from) = &line.came_from {
+            self.count_fallback(&line.task, from, &line.provider, &line.model);
+        }
         if line.possibly_billed {
             self.possibly_billed.add(line.worst_cost);
         }
@@ -169,7 +179,6 @@ impl Totals {
         if failure.is_some() {
             tally.wasted_usd += line.cost.unwrap_or_default();
         }
-        tally.fallbacks_in += u64::from(line.fell_in);
         if called && (failure.is_none() || line.usage.is_some()) {
             tally.latency.add(line.latency_ms);
         }

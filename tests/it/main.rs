@@ -16,6 +16,7 @@
 //! - `limits`: rates, windows and cooldowns, through the whole engine on paused time
 //! - `lock`: one writer for each state directory
 //! - `night`: a run of the library on paused time, with simulators without sockets
+//! - `outage`: servers that are out for a while: rows wait or go elsewhere, and none fails by it
 //! - `overrides`: rows that carry a model and params of their own
 //! - `plan`: what a run would do and all about one row, told without a call or a file
 //! - `process`: a run as a process of its own: started, waited for, signalled, killed
@@ -28,6 +29,7 @@
 //! - `signals`: SIGINT, SIGTERM and SIGHUP drain, a second one cuts, and the same command goes on
 //! - `totals`: the report equals the bill
 //! - `truth`: what must hold of results, log and bill, however often a job was interrupted
+//! - `weather`: runs through bad weather: what several providers do to a job, on paused time
 //! - `world`: a folder with a job in it, the binary, and a simulator to talk to
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unchecked_time_subtraction)]
@@ -48,6 +50,7 @@ mod kinds;
 mod limits;
 mod lock;
 mod night;
+mod outage;
 mod overrides;
 mod plan;
 mod process;
@@ -60,4 +63,5 @@ mod secrets;
 mod signals;
 mod totals;
 mod truth;
+mod weather;
 mod world;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::world::World;
 
-/// How long a call may take before the wire gives up.
+/// How long a call may take before the wire gives up, where a test does not say otherwise.
 const ATTEMPT: Duration = Duration::from_mins(1);
 
 /// A job, its rows, and its providers.
@@ -35,6 +35,7 @@ pub struct Provider {
     /// This one call comes with a wrong key.
     refused: AtomicUsize,
     born: Instant,
+    attempt: Mutex<Duration>,
     sent: AtomicUsize,
     calls: Mutex<Vec<WireCall>>,
 }
@@ -83,6 +84,7 @@ impl Night {
             refused: AtomicUsize::new(usize::MAX),
             sim,
             born: Instant::now(),
+            attempt: Mutex::new(ATTEMPT),
             sent: AtomicUsize::new(0),
             calls: Mutex::default(),
         });
@@ -140,6 +142,11 @@ impl Provider {
         self.calls.lock().unwrap().clone()
     }
 
+    /// A call may take so long before the wire gives up.
+    pub fn times_out_after(&self, attempt: Duration) {
+        *self.attempt.lock().unwrap() = attempt;
+    }
+
     pub fn revoke_key_after(&self, calls: usize) {
         self.revoked_after.store(calls, Ordering::Relaxed);
     }
@@ -155,8 +162,9 @@ impl Provider {
         let revoked =
             before >= self.revoked_after.load(Ordering::Relaxed) || before == self.refused.load(Ordering::Relaxed);
         let face = if revoked { &SimTransport::with_key(Arc::clone(&self.sim), "revoked") } else { &self.face };
-        let result = tokio::time::timeout(ATTEMPT, face.send(request)).await;
-        let result = result.unwrap_or(Err(TransportError::Timeout(ATTEMPT)));
+        let attempt = *self.attempt.lock().unwrap();
+        let result = tokio::time::timeout(attempt, face.send(request)).await;
+        let result = result.unwrap_or(Err(TransportError::Timeout(attempt)));
         let status = result.as_ref().ok().map(|reply| reply.status);
         let model = body["model"].as_str().unwrap().to_owned();
         self.calls.lock().unwrap().push(WireCall { sent, ended: self.born.elapsed(), model, status });

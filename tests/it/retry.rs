@@ -34,13 +34,13 @@ async fn a_server_error_is_tried_again_after_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_row_falls_back_when_its_model_fails_too_often_and_fails_when_all_do() {
-    let mut night = Night::new(&job(&["fail-500", "fail-503", "m"], "[retry]\nmax_attempts = 3"), rows(20));
+    let mut night = Night::new(&job(&["fail-500", "fail-503", "m"], "[retry]\nmax_attempts = 3"), rows(4));
     let p = night.provider("p", json!({}));
     let summary = night.run().await;
-    assert_eq!((summary.exit_code, summary.rows.succeeded, summary.attempts), (0, 20, 140));
+    assert_eq!((summary.exit_code, summary.rows.succeeded, summary.attempts), (0, 4, 28));
     let ledger = p.sim.ledger();
     let requests = |model: &str| ledger.by_model[model].requests;
-    assert_eq!((requests("fail-500"), requests("fail-503"), requests("m")), (60, 60, 20));
+    assert_eq!((requests("fail-500"), requests("fail-503"), requests("m")), (12, 12, 4));
     for line in night.results() {
         assert_eq!((&line["model"], &line["attempts"]), (&json!("m"), &json!(7)));
         assert_eq!(trail(&line)[5], ("fail-503".to_owned(), Some("overloaded".to_owned())));

@@ -36,7 +36,7 @@ impl Bars {
             Event::RunStarted { job, run, resumed } => self.say(&phrases::started(job, *run, *resumed)),
             Event::Note { message } => self.say(message),
             Event::ModelState { provider, model, state, message } => match state {
-                ModelState::Removed { .. } => {
+                ModelState::Removed { .. } | ModelState::Down { .. } => {
                     let line = phrases::model_state(provider, model, *state, message.as_deref());
                     self.say(&self.paint.red(&line));
                 }
@@ -134,7 +134,7 @@ fn model(view: &ModelView, paint: Paint) -> String {
     let state = match view.state {
         ModelState::Open | ModelState::Pacing => state,
         ModelState::CoolingDown { .. } => paint.yellow(&state),
-        ModelState::Removed { .. } => paint.red(&state),
+        ModelState::Down { .. } | ModelState::Removed { .. } => paint.red(&state),
     };
     let name = model_name(&view.provider, &view.model);
     let cost = cost(view.tally.cost_usd, view.tally.cost_unknown_rows);

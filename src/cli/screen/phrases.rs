@@ -30,6 +30,7 @@ pub(super) fn state(state: ModelState) -> String {
             // Rounded up: a pause of which something is left is not over.
             format!("cooling down {}", span(Duration::from_secs(for_ms.div_ceil(1_000))))
         }
+        ModelState::Down { since_ms, .. } => format!("down for {}", span(Duration::from_millis(since_ms))),
         ModelState::Removed { kind } => format!("removed: {kind}"),
     }
 }
@@ -39,7 +40,7 @@ pub(super) fn in_use(view: &ModelView) -> bool {
     let busy = view.in_flight > 0 || view.waiting > 0 || view.tally.attempts > 0;
     match view.state {
         ModelState::Open | ModelState::Pacing => busy,
-        ModelState::CoolingDown { .. } | ModelState::Removed { .. } => true,
+        ModelState::CoolingDown { .. } | ModelState::Down { .. } | ModelState::Removed { .. } => true,
     }
 }
 

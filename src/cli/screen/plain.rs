@@ -25,6 +25,7 @@ enum State {
     Open,
     Pacing,
     CoolingDown,
+    Down,
 }
 
 impl<W: Write> Plain<W> {
@@ -59,17 +60,19 @@ impl<W: Write> Plain<W> {
             return;
         }
         self.due = snapshot.elapsed + pause(snapshot.elapsed);
-        self.told.retain(|(_, state)| *state == State::Pacing);
+        self.told.retain(|(_, state)| matches!(state, State::Pacing | State::Down));
         self.say(&progress_line(snapshot));
     }
 
     /// A model may change its state many times a minute: each state is told once between two progress lines, and `open`
-    /// only after a cooldown that was told.
+    /// only after a cooldown or an outage that was told.
     fn is_news(&mut self, model: String, state: ModelState) -> bool {
         match state {
             ModelState::Removed { .. } => true,
             ModelState::Pacing => self.told.insert((model, State::Pacing)),
             ModelState::CoolingDown { .. } => self.told.insert((model, State::CoolingDown)),
+            ModelState::Down { .. } => self.told.insert((model, State::Down)),
+            ModelState::Open if self.told.remove(&(model.clone(), State::Down)) => true,
             ModelState::Open => {
                 self.told.contains(&(model.clone(), State::CoolingDown)) && self.told.insert((model, State::Open))
             }
@@ -103,7 +106,7 @@ fn progress_line(snapshot: &Snapshot) -> String {
     parts.push(format!("{} in flight", count(snapshot.in_flight)));
     for view in &snapshot.models {
         match view.state {
-            ModelState::CoolingDown { .. } => {
+            ModelState::CoolingDown { .. } | ModelState::Down { .. } => {
                 let name = model_name(&view.provider, &view.model);
                 parts.push(format!("{name} {}", phrases::state(view.state)));
             }

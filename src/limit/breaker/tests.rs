@@ -126,7 +126,7 @@ fn a_dead_server_opens_it_within_about_a_round_and_few_calls_go_into_the_outage(
         let seen = World { rng, in_flight, good: 0.2, bad, faults }.run(calls);
         assert_eq!(seen.opened, 1, "{in_flight} in flight, {bad} s: {seen:?}");
         assert!(seen.until_open <= most, "{in_flight} in flight, {bad} s: {seen:?}");
-        assert!(seen.minute_after < 20, "{in_flight} in flight, {bad} s: {seen:?}");
+        assert!(seen.minute_after < 30, "{in_flight} in flight, {bad} s: {seen:?}");
     }
 }
 
@@ -154,10 +154,10 @@ fn a_row_that_fails_again_and_again_does_not_open_it() {
 }
 
 #[test]
-fn waits_double_from_a_second_to_a_minute_until_a_probe_is_good() {
+fn waits_double_from_one_second_to_ten_until_a_probe_is_good() {
     let mut now = Instant::now();
     let mut breaker = opened(now);
-    for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
+    for wait in [1, 2, 4, 8, 10, 10] {
         assert_eq!(breaker.may_send(now), Err(Some(now + wait * SECOND)));
         now += wait * SECOND;
         let (one, two) = (breaker.take(now), breaker.take(now));
@@ -167,7 +167,7 @@ fn waits_double_from_a_second_to_a_minute_until_a_probe_is_good() {
         assert_eq!(breaker.may_send(now), Err(None), "the other may be good");
         breaker.sick(now, two, Sickness::First);
     }
-    now += 60 * SECOND;
+    now += 10 * SECOND;
     let (one, two) = (breaker.take(now), breaker.take(now));
     breaker.sick(now, one, Sickness::Certain);
     breaker.good(now, two);

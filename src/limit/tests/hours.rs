@@ -103,10 +103,10 @@ async fn with_both_limits_the_tighter_one_is_used_and_neither_overrun() {
 
 #[tokio::test(start_paused = true)]
 async fn two_models_share_their_providers_limits() {
-    let provider = ProviderGate::new(Limits { rpm: Some(600), tpm: Some(200_000), ..NO_LIMITS });
+    let provider = provider(Limits { rpm: Some(600), tpm: Some(200_000), ..NO_LIMITS });
     let slots = Slots::new(10_000);
-    let first = ModelGate::new(NO_LIMITS, Arc::clone(&provider), Arc::clone(&slots));
-    let second = ModelGate::new(rpm(60), provider, slots);
+    let first = at(&provider, NO_LIMITS, &slots);
+    let second = at(&provider, rpm(60), &slots);
     let (first, second) = tokio::join!(
         Seen::sent(&first, HOUR, calls(400..600, 50..=50)),
         Seen::sent(&second, HOUR, calls(100..150, 200..=200))
@@ -125,7 +125,7 @@ async fn calls_that_end_without_a_figure_count_as_reserved() {
     let gate = model(tpm(60_000));
     let (mut sent, end) = (0, Instant::now() + HOUR);
     loop {
-        drop(gate.admit(1_000).await.unwrap());
+        drop(admit(&gate, 1_000).await);
         if Instant::now() >= end {
             break;
         }
@@ -138,9 +138,9 @@ async fn calls_that_end_without_a_figure_count_as_reserved() {
 async fn a_call_larger_than_the_quota_goes_alone() {
     let gate = model(tpm(1_000));
     let start = Instant::now();
-    gate.admit(5_000).await.unwrap().settle(5_000);
+    admit(&gate, 5_000).await.settle(used(5_000));
     let alone = start.elapsed();
     assert!(alone <= MINUTE + SECOND, "a minute's rate at most is saved up for it: {alone:?}");
-    gate.admit(10).await.unwrap();
+    drop(admit(&gate, 10).await);
     assert!(start.elapsed() >= alone + MINUTE, "nothing goes beside it");
 }

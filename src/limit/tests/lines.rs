@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tokio::time::{advance, timeout};
 
-use super::super::{Admission, Closed, GateState};
+use super::super::{GateState, Refusal};
 use super::*;
 
 fn concurrency(concurrency: u64) -> Limits {
@@ -12,27 +12,27 @@ fn concurrency(concurrency: u64) -> Limits {
 
 /// What is there at once, without time passing.
 async fn at_once(gate: &Arc<ModelGate>) -> Option<Admission> {
-    timeout(Duration::ZERO, gate.admit(1)).await.ok().map(Result::unwrap)
+    timeout(Duration::ZERO, admit(gate, 1)).await.ok()
 }
 
 async fn waited(gate: &Arc<ModelGate>) -> Duration {
     let start = Instant::now();
-    gate.admit(1).await.unwrap();
+    drop(admit(gate, 1).await);
     start.elapsed()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_waits_holds_up_no_other_even_with_one_call_at_a_time() {
-    let (provider, slots) = (ProviderGate::new(rpm(6_000)), Slots::new(1));
-    let slow = ModelGate::new(rpm(1), Arc::clone(&provider), Arc::clone(&slots));
-    let cold = ModelGate::new(NO_LIMITS, Arc::clone(&provider), Arc::clone(&slots));
-    let quick = ModelGate::new(NO_LIMITS, provider, slots);
-    drop(slow.admit(1).await.unwrap());
-    cold.cool_down(Some(MINUTE));
+    let (provider, slots) = (provider(rpm(6_000)), Slots::new(1));
+    let slow = at(&provider, rpm(1), &slots);
+    let cold = at(&provider, NO_LIMITS, &slots);
+    let quick = at(&provider, NO_LIMITS, &slots);
+    drop(admit(&slow, 1).await);
+    throttle(&cold, Some(MINUTE)).await;
     let start = Instant::now();
     let others = async {
         for _ in 0..100 {
-            drop(quick.admit(1).await.unwrap());
+            drop(admit(&quick, 1).await);
         }
         start.elapsed()
     };
@@ -43,13 +43,13 @@ async fn a_model_that_waits_holds_up_no_other_even_with_one_call_at_a_time() {
 
 #[tokio::test(start_paused = true)]
 async fn first_come_first_served() {
-    let gate = ModelGate::new(rpm(600), ProviderGate::new(NO_LIMITS), Slots::new(5));
+    let gate = at(&provider(NO_LIMITS), rpm(600), &Slots::new(5));
     let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
     let mut calls = JoinSet::new();
     for number in 0..50_u64 {
         let (gate, sender) = (Arc::clone(&gate), sender.clone());
         calls.spawn(async move {
-            let admission = gate.admit(50 - number).await.unwrap();
+            let admission = admit(&gate, 50 - number).await;
             sender.send(number).unwrap();
             sleep(Duration::from_millis(number * 37 % 900)).await;
             drop(admission);
@@ -64,15 +64,15 @@ async fn first_come_first_served() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_in_flight_are_limited_by_the_model_the_provider_and_the_run() {
-    for (model, provider, run, most) in [(2, 9, 9, 2), (9, 3, 9, 3), (9, 9, 4, 4)] {
+    for (model, at_provider, run, most) in [(2, 9, 9, 2), (9, 3, 9, 3), (9, 9, 4, 4)] {
         let slots = Slots::new(run);
-        let gate = ModelGate::new(concurrency(model), ProviderGate::new(concurrency(provider)), slots);
+        let gate = at(&provider(concurrency(at_provider)), concurrency(model), &slots);
         let mut held = Vec::new();
         while let Some(admission) = at_once(&gate).await {
             held.push(admission);
         }
         assert_eq!((held.len(), gate.view().in_flight), (most, most as u64));
-        let waiting = timeout(SECOND, gate.admit(1));
+        let waiting = timeout(SECOND, admit(&gate, 1));
         let freed = async { drop(held.pop()) };
         assert!(tokio::join!(waiting, freed).0.is_ok(), "who waits is woken when a call ends");
     }
@@ -81,36 +81,39 @@ async fn calls_in_flight_are_limited_by_the_model_the_provider_and_the_run() {
 #[tokio::test(start_paused = true)]
 async fn a_cooldown_lasts_as_long_as_the_longest_hint() {
     let gate = model(NO_LIMITS);
-    gate.cool_down(Some(30 * SECOND));
-    gate.cool_down(Some(SECOND));
+    let mut calls = [admit(&gate, 1).await, admit(&gate, 1).await];
+    for (call, hint) in calls.iter_mut().zip([30, 1]) {
+        call.ended(CallEnd::Throttled { hint: Some(hint * SECOND) });
+    }
     let until = Instant::now() + 30 * SECOND;
     assert_eq!(gate.view().state, GateState::CoolingDown { until });
     assert_eq!(waited(&gate).await, 30 * SECOND);
     assert_eq!((waited(&gate).await, gate.view().state), (Duration::ZERO, GateState::Open));
-    gate.cool_down(Some(Duration::MAX));
+    throttle(&gate, Some(Duration::MAX)).await;
     assert!(at_once(&gate).await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cooldown_reaches_a_head_that_waits_already() {
     let gate = model(rpm(60));
-    drop(gate.admit(1).await.unwrap());
+    let mut call = admit(&gate, 1).await;
     let told = async {
         sleep(SECOND / 2).await;
-        gate.cool_down(Some(5 * SECOND));
+        call.ended(CallEnd::Throttled { hint: Some(5 * SECOND) });
     };
     assert_eq!(tokio::join!(waited(&gate), told).0, 5 * SECOND + SECOND / 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cooldown_that_comes_while_the_head_waits_for_a_call_permit_is_kept() {
-    let slots = Slots::new(1);
-    let gate = ModelGate::new(NO_LIMITS, ProviderGate::new(NO_LIMITS), Arc::clone(&slots));
+    let slots = Slots::new(2);
+    let gate = at(&provider(NO_LIMITS), NO_LIMITS, &slots);
+    let mut call = admit(&gate, 1).await;
     let held = slots.acquire().await;
     let told = async {
         sleep(SECOND).await;
-        gate.cool_down(Some(5 * SECOND));
-        drop(held);
+        call.ended(CallEnd::Throttled { hint: Some(5 * SECOND) });
+        drop((call, held));
         sleep(SECOND).await;
         slots.in_use()
     };
@@ -123,51 +126,54 @@ async fn without_a_hint_cooldowns_double_until_an_answer_comes() {
     let gate = model(NO_LIMITS);
     for hint in [None, Some(Duration::ZERO)] {
         for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
-            gate.cool_down(hint);
-            gate.cool_down(hint);
+            let mut calls = [admit(&gate, 1).await, admit(&gate, 1).await];
+            for call in &mut calls {
+                call.ended(CallEnd::Throttled { hint });
+            }
+            drop(calls);
             assert_eq!(waited(&gate).await, seconds * SECOND, "the refusals of one moment count once");
         }
-        gate.answered();
+        admit(&gate, 1).await.ended(CallEnd::Good);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn closing_sends_all_away_at_once() {
-    let (provider, slots) = (ProviderGate::new(rpm(1)), Slots::new(1));
-    let other = ModelGate::new(NO_LIMITS, Arc::clone(&provider), Arc::clone(&slots));
-    let gate = ModelGate::new(NO_LIMITS, provider, slots);
-    let mut in_flight = gate.admit(1).await.unwrap();
+    let (provider, slots) = (provider(rpm(1)), Slots::new(1));
+    let other = at(&provider, NO_LIMITS, &slots);
+    let gate = at(&provider, NO_LIMITS, &slots);
+    let mut in_flight = admit(&gate, 1).await;
     let mut waiting = JoinSet::new();
     for _ in 0..100 {
         let gate = Arc::clone(&gate);
-        waiting.spawn(async move { gate.admit(1).await.map(drop) });
+        waiting.spawn(async move { gate.admit(need(1), None).await.map(drop) });
     }
     sleep(SECOND).await;
     assert_eq!(gate.view().waiting, 100);
     let start = Instant::now();
     gate.close();
     for ended in waiting.join_all().await {
-        assert_eq!(ended, Err(Closed));
+        assert_eq!(ended, Err(Refusal::Closed));
     }
     assert_eq!((start.elapsed(), gate.view().waiting, gate.view().state), (Duration::ZERO, 0, GateState::Closed));
-    assert_eq!(gate.admit(1).await.map(drop), Err(Closed));
-    in_flight.settle(1);
+    assert_eq!(gate.admit(need(1), None).await.map(drop), Err(Refusal::Closed));
+    in_flight.settle(used(1));
     drop(in_flight);
     assert!(waited(&other).await <= MINUTE + SECOND, "the provider's other models go on");
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_view_tells_what_the_head_waits_for() {
-    let gate = ModelGate::new(NO_LIMITS, ProviderGate::new(rpm(60)), Slots::new(9));
+    let gate = at(&provider(rpm(60)), NO_LIMITS, &Slots::new(9));
     assert_eq!(gate.view().state, GateState::Open);
-    let _held = gate.admit(1).await.unwrap();
-    let waiting = gate.admit(1);
+    let _held = admit(&gate, 1).await;
+    let waiting = admit(&gate, 1);
     tokio::pin!(waiting);
     assert!(timeout(SECOND / 10, &mut waiting).await.is_err());
     let view = gate.view();
     assert!(matches!(view.state, GateState::Pacing { until } if until > Instant::now()), "{view:?}");
     assert_eq!((view.in_flight, view.waiting), (1, 1));
-    let _second = waiting.await.unwrap();
+    let _second = waiting.await;
     assert_eq!((gate.view().in_flight, gate.view().waiting), (2, 0));
 }
 
@@ -197,13 +203,13 @@ fn visitor() -> impl Strategy<Value = Visitor> {
 
 async fn visit(gate: Arc<ModelGate>, visitor: Visitor) -> Option<Instant> {
     sleep(Duration::from_millis(visitor.comes)).await;
-    let admission = timeout(Duration::from_millis(visitor.patience), gate.admit(visitor.estimate));
+    let admission = timeout(Duration::from_millis(visitor.patience), gate.admit(need(visitor.estimate), None));
     let mut admission = admission.await.ok()?.unwrap();
     let at = Instant::now();
     // The call, too, may be cut off.
     let _ = timeout(SECOND, sleep(Duration::from_millis(visitor.call))).await;
-    if let Some(used) = visitor.used {
-        admission.settle(used);
+    if let Some(tokens) = visitor.used {
+        admission.settle(used(tokens));
     }
     Some(at)
 }
@@ -219,12 +225,12 @@ async fn check_nothing_leaked(gates: &[Arc<ModelGate>; 2], slots: &Arc<Slots>) {
     for _ in 0..3 {
         // Visitors that use 900 times their estimate teach that a call may take the whole quota: it then goes alone, when
         // the window of a minute and a little more has emptied.
-        let admission = timeout(2 * MINUTE, gates[0].admit(1)).await.unwrap().unwrap();
+        let admission = timeout(2 * MINUTE, admit(&gates[0], 1)).await.unwrap();
         numbers.push(admission.slot());
         held.push(admission);
     }
     assert_eq!(numbers, [0, 1, 2]);
-    assert!(timeout(MINUTE, gates[1].admit(1)).await.is_err(), "the provider takes three at a time");
+    assert!(timeout(MINUTE, admit(&gates[1], 1)).await.is_err(), "the provider takes three at a time");
 }
 
 proptest! {
@@ -236,14 +242,9 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let provider = ProviderGate::new(Limits {
-                rpm: Some(600),
-                tpm: Some(100_000),
-                concurrency: Some(3),
-                ..NO_LIMITS
-            });
+            let provider = provider(Limits { rpm: Some(600), tpm: Some(100_000), concurrency: Some(3), ..NO_LIMITS });
             let slots = Slots::new(4);
-            let gates = [tpm(50_000), rpm(300)].map(|limits| ModelGate::new(limits, Arc::clone(&provider), Arc::clone(&slots)));
+            let gates = [tpm(50_000), rpm(300)].map(|limits| at(&provider, limits, &slots));
             let mut visits = JoinSet::new();
             for visitor in visitors {
                 visits.spawn(visit(Arc::clone(&gates[usize::from(visitor.second_model)]), visitor));
@@ -252,7 +253,10 @@ proptest! {
                 let gate = Arc::clone(&gates[0]);
                 visits.spawn(async move {
                     sleep(Duration::from_millis(comes)).await;
-                    gate.cool_down(Some(Duration::from_millis(lasts)));
+                    let patience = timeout(SECOND, admit(&gate, 1)).await;
+                    if let Ok(mut call) = patience {
+                        call.ended(CallEnd::Throttled { hint: Some(Duration::from_millis(lasts)) });
+                    }
                     None
                 });
             }

@@ -2,6 +2,8 @@
 
 mod hours;
 mod lines;
+mod members;
+mod servers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::{Limits, ModelGate, ProviderGate, Slots};
+use super::{Admission, CallEnd, Limits, Member, ModelGate, Need, ProviderGate, ProviderSetup, Slots, Used};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -26,8 +28,37 @@ fn tpm(tpm: u64) -> Limits {
     Limits { tpm: Some(tpm), ..NO_LIMITS }
 }
 
+/// A provider with these limits.
+fn provider(limits: Limits) -> Arc<ProviderGate> {
+    ProviderGate::new(ProviderSetup { limits, ..ProviderSetup::default() })
+}
+
+/// A model with these limits, at one place.
+fn at(provider: &Arc<ProviderGate>, limits: Limits, slots: &Arc<Slots>) -> Arc<ModelGate> {
+    let member = Member { limits, provider: Arc::clone(provider), used_today: 0 };
+    ModelGate::new(vec![member], Arc::clone(slots))
+}
+
 fn model(limits: Limits) -> Arc<ModelGate> {
-    ModelGate::new(limits, ProviderGate::new(NO_LIMITS), Slots::new(100_000))
+    at(&provider(NO_LIMITS), limits, &Slots::new(100_000))
+}
+
+fn need(tokens: u64) -> Need {
+    Need { input: tokens, output: 0 }
+}
+
+/// A call of this many tokens, however long it must wait.
+async fn admit(gate: &Arc<ModelGate>, tokens: u64) -> Admission {
+    gate.admit(need(tokens), None).await.unwrap()
+}
+
+/// A call that the server refuses for the rate.
+async fn throttle(gate: &Arc<ModelGate>, hint: Option<Duration>) {
+    admit(gate, 1).await.ended(CallEnd::Throttled { hint });
+}
+
+fn used(tokens: u64) -> Used {
+    Used { input: tokens, output: 0 }
 }
 
 /// One call: what is estimated, what it uses, how long it takes.
@@ -47,14 +78,15 @@ impl Seen {
         let (mut seen, mut calls, end) = (Self::default(), JoinSet::new(), Instant::now() + time);
         loop {
             let call = next();
-            let mut admission = gate.admit(call.estimate).await.unwrap();
+            let mut admission = admit(gate, call.estimate).await;
             if Instant::now() >= end {
                 return seen;
             }
             seen.0.push((Instant::now(), call.real));
             calls.spawn(async move {
                 sleep(call.latency).await;
-                admission.settle(call.real);
+                admission.settle(used(call.real));
+                admission.ended(CallEnd::Good);
             });
             while calls.try_join_next().is_some() {}
         }

@@ -73,7 +73,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         request_id: None,
         replaces: None,
         retry: false,
-        fell_in: false,
+        came_from: None,
         truncated: row.is_multiple_of(3),
         possibly_billed: false,
         worst_cost: None,
@@ -103,8 +103,7 @@ fn attempt(call: u64, row: u64, key: u8) -> AttemptLine {
         possibly_billed: false,
         worst_cost: None,
         retry: false,
-        fell_in: false,
-        fell_back: false,
+        came_from: None,
     }
 }
 

@@ -1,0 +1,303 @@
+//! A row at one model of its route: in line, the call, and what follows from its end.
+
+use std::future::pending;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::select_all;
+use serde_json::Map;
+use tokio::time::Instant;
+
+use super::call::{Called, Caller, call};
+use super::recorder::Message;
+use super::shared::Shared;
+use super::trail::{CallEnd, CallRecord, row_timeout};
+use super::upstream::Upstream;
+use super::walk::Tries;
+use super::worker::{LastCall, Life, Visit};
+use crate::limit::{Admission, Need, Refusal, Standing};
+use crate::provider::{CallError, ModelRequest};
+use crate::retry::{History, Next, decide};
+use crate::types::{Failure, FailureKind};
+
+/// What is known of an outage is looked at again this often, by each row that waits for its end.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// Why a wait in line ended without an admission.
+enum Detour {
+    /// Not now: it is down, or told to wait for too long.
+    Refused,
+    /// Never again in this run.
+    Closed,
+    Stopped,
+    Paused,
+    /// A model that comes before can be asked again.
+    Reopened,
+}
+
+/// What a worker does after a failed call.
+enum Step {
+    /// The same model again, after a pause.
+    Again { pause: Duration },
+    /// On along the route, and perhaps back: the failure was not the row's.
+    PassBy,
+    /// On along the route; the row fails at its end.
+    Leave,
+    /// The model is out of the run.
+    Removed,
+    /// The row fails.
+    End,
+    /// The row fails because its own time ran out.
+    OutOfTime(Failure),
+}
+
+impl Life {
+    /// Asks one model until it answers or `decide` leads elsewhere.
+    pub(super) async fn visit(&mut self, at: usize) -> Visit {
+        let shared = Arc::clone(&self.shared);
+        let upstream = &shared.upstreams[self.walk.stop(at).upstream];
+        let request = self.model_request(at, upstream);
+        let need = upstream.need(request.messages.get(), &request.params);
+        loop {
+            if self.spent >= upstream.row_timeout {
+                return Visit::Through(Some(row_timeout(upstream.row_timeout, None)));
+            }
+            let mut admission = match self.line(at, upstream, need).await {
+                Ok(admission) => admission,
+                Err(Detour::Refused) => return Visit::Unavailable,
+                Err(Detour::Closed) => return Visit::Through(None),
+                Err(Detour::Stopped) => return Visit::Left,
+                Err(Detour::Reopened) => return Visit::BackToStart,
+                Err(Detour::Paused) => {
+                    self.wait_for_resume().await;
+                    continue;
+                }
+            };
+            let caller = self.caller(at, upstream, need);
+            let called = match call(&shared, upstream, &request, &caller, &mut admission).await {
+                Ok(called) => called,
+                Err(error) => {
+                    shared.tell(Message::Broken(error)).await;
+                    return Visit::Left;
+                }
+            };
+            self.spent += called.record.latency;
+            if let Some(visit) = self.follow(at, upstream, called, admission).await {
+                return visit;
+            }
+        }
+    }
+
+    /// Does what follows from a call; `None`: the same model is asked again.
+    async fn follow(&mut self, at: usize, upstream: &Upstream, called: Called, admission: Admission) -> Option<Visit> {
+        let Called { record, error, standing, probe } = called;
+        let tries = &mut self.walk.stop(at).tries;
+        tries.made += 1;
+        let Some(error) = error else {
+            let retry = tries.made > 1;
+            return Some(match record.end {
+                CallEnd::Cut => {
+                    self.send_attempt(record, false, admission).await;
+                    Visit::Left
+                }
+                CallEnd::Answer(_) | CallEnd::Failure(_) => end(record, admission, retry),
+            });
+        };
+        let step = self.next_step(at, upstream, &error, admission.member(), standing == Standing::Open || probe);
+        let limited = error.failure.kind == FailureKind::RateLimited;
+        let retry = !limited && self.walk.stop(at).tries.made > 1;
+        match step {
+            Step::Again { pause } => {
+                self.send_attempt(record, retry, admission).await;
+                self.back_off(upstream, pause).await
+            }
+            Step::PassBy => {
+                self.send_attempt(record, retry, admission).await;
+                Some(Visit::BackToStart)
+            }
+            Step::Leave => Some(self.leave(at, error, record, admission, retry).await),
+            Step::Removed => {
+                self.send_attempt(record, retry, admission).await;
+                upstream.removed().map(|_| Visit::Through(None))
+            }
+            Step::End => Some(end(record, admission, retry)),
+            Step::OutOfTime(failure) => {
+                let record = CallRecord { end: CallEnd::Failure(failure), ..record };
+                Some(end(record, admission, retry))
+            }
+        }
+    }
+
+    /// The model has failed the row: on to the next, or the row ends with this call if there can be none.
+    async fn leave(
+        &mut self,
+        at: usize,
+        error: CallError,
+        record: CallRecord,
+        admission: Admission,
+        retry: bool,
+    ) -> Visit {
+        if !self.walk.goes_on_after(at, &self.shared.upstreams, self.request.messages.get()) {
+            return end(record, admission, retry);
+        }
+        self.send_attempt(record, retry, admission).await;
+        Visit::Through(Some(error.failure))
+    }
+
+    /// Waits in the model's line.
+    async fn line(&self, at: usize, upstream: &Upstream, need: Need) -> Result<Admission, Detour> {
+        let patience = self.patience();
+        let before: Vec<usize> = self.walk.passed_by(at).collect();
+        tokio::select! {
+            biased;
+            () = self.shared.stop.draining() => Err(Detour::Stopped),
+            () = self.shared.pause.begun() => Err(Detour::Paused),
+            admitted = upstream.gate.admit(need, Some(patience)) => admitted.map_err(|refusal| match refusal {
+                Refusal::Closed => Detour::Closed,
+                Refusal::Down | Refusal::Away { .. } => Detour::Refused,
+            }),
+            () = any_usable(&self.shared, &before, patience) => Err(Detour::Reopened),
+        }
+    }
+
+    /// Waits until some model of the route can be asked again; false where the row is left instead, as the run stops or
+    /// the route has been down for too long.
+    pub(super) async fn wait_for_a_model(&self) -> bool {
+        let passed_by: Vec<usize> = self.walk.passed_by(self.walk.len()).collect();
+        loop {
+            let look_again = Instant::now() + LOOK_AGAIN;
+            let given_up = self.gives_up_at(&passed_by);
+            if given_up.is_some_and(|at| at <= Instant::now()) {
+                self.shared.give_up(self.request.task);
+                return false;
+            }
+            tokio::select! {
+                biased;
+                () = self.shared.stop.draining() => return false,
+                () = any_usable(&self.shared, &passed_by, self.patience()) => return true,
+                () = tokio::time::sleep_until(given_up.map_or(look_again, |at| at.min(look_again))) => {}
+            }
+        }
+    }
+
+    /// When the row's wait for models that are down has lasted too long; `None` where one of them is not down.
+    fn gives_up_at(&self, upstreams: &[usize]) -> Option<Instant> {
+        let on_outage = self.shared.plan.job.on_outage;
+        let ends = upstreams.iter().map(|upstream| self.shared.upstreams[*upstream].gives_up_at(on_outage));
+        ends.collect::<Option<Vec<Instant>>>()?.into_iter().max()
+    }
+
+    /// How long a wait that a server tells may be, before other models are asked.
+    fn patience(&self) -> Duration {
+        self.shared.plan.job.tasks[self.request.task].fallback_after.unwrap_or(Duration::MAX)
+    }
+
+    fn caller(&mut self, at: usize, upstream: &Upstream, need: Need) -> Caller<'_> {
+        let task = &self.shared.plan.tasks[self.request.task].name;
+        let left = upstream.row_timeout.saturating_sub(self.spent);
+        let first_failure = self.walk.stop(at).tries.counted == 0;
+        Caller { row: self.row, key: self.key, task, need, left, first_failure }
+    }
+
+    /// Counts a failure and asks `decide` what follows. A failure of a model that is down is not the row's.
+    fn next_step(&mut self, at: usize, upstream: &Upstream, error: &CallError, member: usize, down: bool) -> Step {
+        let kind = error.failure.kind;
+        let tries = &mut self.walk.stop(at).tries;
+        let history = count(tries, upstream, error, member);
+        if down && is_servers_fault(kind) {
+            upstream.note_fault(&error.failure);
+            tries.counted -= 1;
+            tries.timeouts -= u32::from(kind == FailureKind::Timeout);
+            return Step::PassBy;
+        }
+        match decide(kind, &history, &self.shared.plan.job.retry, &mut fastrand::f64) {
+            Next::Requeue => Step::Again { pause: Duration::ZERO },
+            Next::RetryAfter(pause) if self.spent + pause >= upstream.row_timeout => {
+                Step::OutOfTime(row_timeout(upstream.row_timeout, Some(&error.failure)))
+            }
+            Next::RetryAfter(pause) => Step::Again { pause },
+            Next::Fallback => Step::Leave,
+            Next::GiveUp => Step::End,
+            Next::RemoveTarget => {
+                self.shared.remove(upstream, member, &error.failure);
+                Step::Removed
+            }
+        }
+    }
+
+    /// Waits while the run is paused, out of all lines.
+    async fn wait_for_resume(&self) {
+        tokio::select! {
+            () = self.shared.stop.draining() => {}
+            () = self.shared.pause.over() => {}
+        }
+    }
+
+    /// Backs off; a row whose model goes down meanwhile moves on at once.
+    async fn back_off(&mut self, upstream: &Upstream, pause: Duration) -> Option<Visit> {
+        if pause.is_zero() {
+            return None;
+        }
+        self.spent += pause;
+        tokio::select! {
+            biased;
+            () = self.shared.stop.draining() => Some(Visit::Left),
+            () = upstream.gate.down() => Some(Visit::Unavailable),
+            () = tokio::time::sleep(pause) => None,
+        }
+    }
+
+    fn model_request(&mut self, at: usize, upstream: &Upstream) -> ModelRequest {
+        let params = &self.walk.stop(at).params;
+        let params = if self.request.params.is_empty() {
+            Arc::clone(params)
+        } else {
+            let mut own: Map<_, _> = (**params).clone();
+            own.extend(self.request.params.clone());
+            Arc::new(own)
+        };
+        ModelRequest { model: Arc::clone(&upstream.wire), messages: Arc::clone(&self.request.messages), params }
+    }
+}
+
+fn end(record: CallRecord, admission: Admission, retry: bool) -> Visit {
+    Visit::End(Box::new(LastCall { record, admission, retry }))
+}
+
+/// Counts a failed call among a row's tries, and tells what `decide` asks for.
+fn count(tries: &mut Tries, upstream: &Upstream, error: &CallError, member: usize) -> History {
+    let kind = error.failure.kind;
+    let counts = u32::from(kind != FailureKind::RateLimited);
+    tries.counted += counts;
+    tries.made -= 1 - counts;
+    tries.timeouts += u32::from(kind == FailureKind::Timeout);
+    History {
+        attempts_on_model: tries.counted,
+        timeouts_on_model: tries.timeouts,
+        answered_before: upstream.answered_before(member, kind),
+        confirmations: upstream.count_failure(member, kind),
+        retryable: error.retryable,
+    }
+}
+
+/// Whether a failure tells of the server whoever asks.
+fn is_servers_fault(kind: FailureKind) -> bool {
+    matches!(
+        kind,
+        FailureKind::Overloaded
+            | FailureKind::ServerError
+            | FailureKind::Timeout
+            | FailureKind::Connection
+            | FailureKind::MalformedReply
+    )
+}
+
+/// Returns once one of these models can be asked; of none, never.
+async fn any_usable(shared: &Shared, upstreams: &[usize], patience: Duration) {
+    if upstreams.is_empty() {
+        return pending().await;
+    }
+    let waits = upstreams.iter().map(|upstream| shared.upstreams[*upstream].gate.usable(patience).boxed());
+    select_all(waits).await;
+}

@@ -1,0 +1,129 @@
+//! Where a row stands on its route: which models it may still ask, and what the others said.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::plan::Choice;
+use super::upstream::Upstream;
+use crate::types::{Failure, FailureKind};
+
+/// A row's way along its route. It may come by a model again: one that was down may be back.
+pub(super) struct Walk {
+    stops: Vec<WalkStop>,
+    /// What the last model said that failed the row.
+    last: Option<Failure>,
+    /// A model that could have answered is out of the run: without it the row has not failed.
+    left_out: bool,
+}
+
+/// A model of the route.
+pub(super) struct WalkStop {
+    pub upstream: usize,
+    pub params: Arc<Map<String, Value>>,
+    pub tries: Tries,
+    /// It has failed the row for good.
+    spent: bool,
+    /// It was passed by on this round, as it could not be asked.
+    passed_by: bool,
+}
+
+/// What has been tried on one model.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tries {
+    /// All calls but those that a rate limit answered.
+    pub made: u32,
+    /// Those that failed by what counts, for `decide`.
+    pub counted: u32,
+    pub timeouts: u32,
+}
+
+impl Walk {
+    pub fn new<'a>(route: impl Iterator<Item = &'a Choice>) -> Self {
+        let stop = |choice: &Choice| WalkStop {
+            upstream: choice.upstream,
+            params: Arc::clone(&choice.params),
+            tries: Tries::default(),
+            spent: false,
+            passed_by: false,
+        };
+        Self { stops: route.map(stop).collect(), last: None, left_out: false }
+    }
+
+    pub fn len(&self) -> usize {
+        self.stops.len()
+    }
+
+    pub fn stop(&mut self, at: usize) -> &mut WalkStop {
+        &mut self.stops[at]
+    }
+
+    /// Begins a round at the first model.
+    pub fn begin_round(&mut self) {
+        for stop in &mut self.stops {
+            stop.passed_by = false;
+        }
+    }
+
+    /// Whether the model may be asked; what keeps the row from it is noted.
+    pub fn may_ask(&mut self, at: usize, upstreams: &[Upstream], messages: &str) -> bool {
+        let stop = &mut self.stops[at];
+        let upstream = &upstreams[stop.upstream];
+        if stop.spent {
+            return false;
+        }
+        if upstream.removed().is_some() {
+            self.left_out = true;
+            return false;
+        }
+        if upstream.is_too_long(messages) {
+            stop.spent = true;
+            self.last = self.last.take().or_else(|| Some(too_long(upstream)));
+            return false;
+        }
+        true
+    }
+
+    /// The model has failed the row for good, or left the run.
+    pub fn leave(&mut self, at: usize, failure: Option<Failure>) {
+        match failure {
+            Some(failure) => {
+                self.stops[at].spent = true;
+                self.last = Some(failure);
+            }
+            None => self.left_out = true,
+        }
+    }
+
+    /// The model cannot be asked now.
+    pub fn pass_by(&mut self, at: usize) {
+        self.stops[at].passed_by = true;
+    }
+
+    /// Models before this one that could not be asked on this round.
+    pub fn passed_by(&self, before: usize) -> impl Iterator<Item = usize> {
+        self.stops[..before].iter().filter(|stop| stop.passed_by).map(|stop| stop.upstream)
+    }
+
+    /// Whether a row that this model has failed may yet be answered: by another model now, or by one that is out of this
+    /// run in the next.
+    pub fn goes_on_after(&self, at: usize, upstreams: &[Upstream], messages: &str) -> bool {
+        let mut others = self.stops.iter().enumerate().filter(|(other, stop)| *other != at && !stop.spent);
+        self.left_out || others.any(|(_, stop)| !upstreams[stop.upstream].is_too_long(messages))
+    }
+
+    /// The failure that the row ends with, when no model is left to ask; `None`: it has not failed, as one of its models
+    /// was never its to ask.
+    pub fn into_failure(self) -> Option<Failure> {
+        self.last.filter(|_| !self.left_out)
+    }
+}
+
+fn too_long(upstream: &Upstream) -> Failure {
+    let context = upstream.context.unwrap_or_default();
+    let model = &upstream.wire;
+    Failure::new(
+        FailureKind::ContextLength,
+        format!("longer than the context of {model} ({context} tokens): not sent; give the task a fallback with more"),
+    )
+}

@@ -1,0 +1,123 @@
+//! What refusals teach of a rate where nothing is told: less, and slowly more again.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::budget::Budget;
+use super::forecast::Forecast;
+use super::window::Window;
+use crate::types::RateUnit;
+
+/// What a lesson leaves of the rate.
+const LEFT: f64 = 0.85;
+
+/// What is added to it each minute.
+const CREEP: f64 = 0.06;
+
+/// A rate so many times the one that was first refused is no caution any more.
+const FORGOTTEN: f64 = 1.2;
+
+/// Between two steps upwards.
+const STEP: Duration = Duration::from_secs(10);
+
+/// Over how long the rate is measured that was served.
+const MEASURED: Duration = Duration::from_secs(10);
+
+/// A rate that is kept lower than limits allow, for as long as refusals say so.
+#[derive(Debug)]
+pub(super) struct Caution {
+    served: Window,
+    slower: Option<Slower>,
+    /// Calls sent before the last lesson teach nothing new.
+    learnt_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Slower {
+    budget: Budget,
+    a_minute: f64,
+    first: f64,
+    stepped: Instant,
+}
+
+impl Caution {
+    pub(super) fn new() -> Self {
+        Self { served: Window::new(u64::MAX, MEASURED), slower: None, learnt_at: None }
+    }
+
+    /// A call was answered.
+    pub(super) fn good(&mut self, now: Instant) {
+        let place = self.served.add(now, 1);
+        self.served.end(place, 1, 1);
+    }
+
+    /// Something else explains the refusals of calls sent before now.
+    pub(super) fn explained(&mut self, now: Instant) {
+        self.learnt_at = Some(now);
+    }
+
+    /// A call that was sent then was refused, although all limits that are known allowed it.
+    pub(super) fn refused(&mut self, now: Instant, sent_at: Instant) {
+        if self.learnt_at.is_some_and(|learnt_at| sent_at <= learnt_at) {
+            return;
+        }
+        self.learnt_at = Some(now);
+        if let Some(slower) = &mut self.slower {
+            slower.go(slower.a_minute * LEFT, now);
+            return;
+        }
+        let served = self.served_a_minute(now);
+        // A server that serves nothing tells of no rate: the cooldowns see to it.
+        if served <= 0.0 {
+            return;
+        }
+        let a_minute = (served * LEFT).max(1.0);
+        let budget = Budget::a_minute(RateUnit::Requests, whole(a_minute));
+        self.slower = Some(Slower { budget, a_minute, first: served.max(1.0), stepped: now });
+    }
+
+    pub(super) fn check(&mut self, now: Instant) -> Option<Instant> {
+        let slower = self.slower.as_mut()?;
+        let since = now.saturating_duration_since(slower.stepped);
+        if since >= STEP {
+            slower.go(slower.a_minute * (1.0 + CREEP * since.as_secs_f64() / 60.0), now);
+            if slower.a_minute >= slower.first * FORGOTTEN {
+                self.slower = None;
+                return None;
+            }
+        }
+        slower.budget.check(now, 1, 1, &Forecast::CERTAIN).err()
+    }
+
+    pub(super) fn take(&mut self, now: Instant) {
+        if let Some(slower) = &mut self.slower {
+            // A request is a request: nothing is given back of it.
+            slower.budget.take(now, 1, 1);
+        }
+    }
+
+    /// Requests a minute that it allows.
+    pub(super) fn a_minute(&self) -> Option<u64> {
+        self.slower.as_ref().map(|slower| whole(slower.a_minute))
+    }
+
+    fn served_a_minute(&mut self, now: Instant) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "calls of some seconds")]
+        let served = self.served.holds(now) as f64;
+        served * 60.0 / MEASURED.as_secs_f64()
+    }
+}
+
+impl Slower {
+    fn go(&mut self, a_minute: f64, now: Instant) {
+        self.a_minute = a_minute.max(1.0);
+        self.stepped = now;
+        self.budget.retune(RateUnit::Requests, whole(self.a_minute), false);
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "calls a minute, at least one")]
+fn whole(rate: f64) -> u64 {
+    rate.round() as u64
+}
