@@ -32,7 +32,7 @@ Exit codes:
   2    usage
   3    the job file, its config, its key variables or the input is not valid; nothing was sent
   4    nothing remains, and rows failed in this run
-  5    stopped by a limit of its own (deadline, max failures); the same command goes on
+  5    stopped by a limit of its own (budget, deadline, max failures); the same command goes on
   6    a route has no model left that can be used (bad key, quota gone, unknown model)
   7    another run holds this job's lock (--if-locked skip: 0)
   130  interrupted (143: terminated); the same command goes on

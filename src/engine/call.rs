@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::budget::Reservation;
 use super::recorder::now_ms;
 use super::shared::Shared;
 use super::trail::{CallEnd, CallRecord, row_timeout};
@@ -21,6 +22,8 @@ pub(super) struct Caller<'a> {
     pub task: &'a Arc<str>,
     /// The tokens that the admission reserved.
     pub need: Need,
+    /// The most that it can cost.
+    pub worst_cost: Option<Money>,
     /// What is left of the row's own time.
     pub left: Duration,
     /// The model has not failed the row before.
@@ -44,9 +47,10 @@ pub(super) async fn call(
     request: &ModelRequest,
     caller: &Caller<'_>,
     admission: &mut Admission,
+    reservation: Reservation,
 ) -> Result<Called, StoreError> {
     let number = shared.call_number();
-    let worst_cost = upstream.worst_cost(request.messages.get(), &request.params);
+    let worst_cost = caller.worst_cost;
     let entry = FlightEntry {
         call: number,
         row: caller.row,
@@ -87,6 +91,7 @@ pub(super) async fn call(
         Some(Ok(answer)) => (answered(upstream, answer, record, admission, caller.need), None),
         Some(Err(error)) => (failed(upstream, &error, record, admission), Some(error)),
     };
+    reservation.settle(record.cost.filter(|_| !record.possibly_billed));
     Ok(Called { record, error, standing, probe })
 }
 

@@ -23,10 +23,17 @@ pub(super) fn is_too_long(messages: &str, context: Option<u64>) -> bool {
     context.is_some_and(|context| input_tokens(messages) > context)
 }
 
-/// The output tokens at most: as the params say, else as the model has it.
+/// The bytes of params that a model reads, such as tools and schemas.
+pub(super) fn params_bytes(params: &Map<String, Value>) -> u64 {
+    let read = params.values().filter(|value| value.is_object() || value.is_array());
+    read.map(|value| value.to_string().len() as u64).sum()
+}
+
+/// The output tokens at most, of all answers that are asked for: as the params say, else as the model has it.
 pub(super) fn output_cap<'a>(param: &dyn Fn(&str) -> Option<&'a Value>, max_output: Option<u64>) -> Option<u64> {
     let named = param("max_completion_tokens").or_else(|| param("max_tokens"));
-    named.and_then(Value::as_u64).or(max_output)
+    let answers = param("n").and_then(Value::as_u64).unwrap_or(1).max(1);
+    named.and_then(Value::as_u64).or(max_output).map(|cap| cap.saturating_mul(answers))
 }
 
 /// An estimate; `None` where nothing is known to estimate from.
@@ -196,6 +203,15 @@ mod tests {
         let known = Experience { least_output: Some(10), mean_output: Some(50), mean_seconds: None };
         assert_eq!(output_tokens(Some(40), &known), range(10, Some(40), Some(40)));
         assert_eq!(output_tokens(None, &known), range(10, Some(50), None));
+    }
+
+    #[test]
+    fn several_answers_have_several_caps_and_tools_are_read_too() {
+        let params = serde_json::json!({"max_tokens": 10, "n": 3, "temperature": 0, "tools": [{"a": 1}]});
+        let params = params.as_object().unwrap();
+        assert_eq!(output_cap(&|name| params.get(name), Some(7)), Some(30));
+        assert_eq!(output_cap(&|_| None, Some(7)), Some(7));
+        assert_eq!(params_bytes(params), 9);
     }
 
     #[test]

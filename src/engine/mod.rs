@@ -10,6 +10,10 @@
 //! ```
 
 mod board;
+mod bounds;
+mod budget;
+#[cfg(test)]
+mod budget_tests;
 mod call;
 mod change;
 mod connect;
@@ -54,4 +58,4 @@ pub use run::{RunOptions, Threads, run};
 pub use selection::Subset;
 pub use shutdown::Stop;
 pub use stream::ResultStream;
-pub use survey::{ModelShare, Resend, Survey, Unsendable, survey};
+pub use survey::{ModelShare, OverBudget, Resend, Survey, Unsendable, survey};

@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 use super::RunError;
 use super::board::Board;
+use super::bounds;
+use super::budget::Budget;
 use super::change;
 use super::connect::{Transports, connect};
 use super::control::{self, Pause};
@@ -101,6 +103,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     if let Some(as_written) = retry.as_mut().and_then(|retry| retry.as_written.take()) {
         plan.keyed_by = Some(Box::new(Plan::new(*as_written)?));
     }
+    bounds::check(&plan)?;
     let retried = retry.map(|retry| Retried::new(&retry, &plan)).transpose()?;
     let state = StateDir::create(&plan.job.state, &plan.job.file)?;
     let _lock = lock::take(&state, options.if_locked, &options.stop, &rules, &mut options.watcher).await?;
@@ -116,7 +119,9 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     // They serve the simulated providers until the run has ended.
     let _servers = connected.servers;
     let given_up = plan.tasks.iter().map(|_| AtomicBool::new(false)).collect();
+    let budget = Budget::new(&plan.job, store.ledger(), Box::new(jiff::Zoned::now));
     let run = Run {
+        budget,
         plan: Arc::new(plan),
         input: Arc::new(input),
         selection: Arc::new(selection),
@@ -162,6 +167,7 @@ pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
 
 /// A run under way: what outlives feed and recorder.
 struct Run {
+    budget: Budget,
     plan: Arc<Plan>,
     input: Arc<Input>,
     selection: Arc<Selection>,
@@ -212,6 +218,7 @@ impl Run {
             flight: store.flight(),
             given_up: Arc::clone(&self.given_up),
             streams: self.streams,
+            budget: self.budget.clone(),
             next_call: AtomicU64::new(opened.next_call),
             spent: Mutex::new(opened.spent),
         });
@@ -342,12 +349,14 @@ impl Run {
 
     fn summary(&self, recorder: &Recorder, done: bool, written: Option<&Written>) -> Summary {
         let rows = recorder.progress.rows();
+        let used_up = self.budget.used_up();
         let stop_reason = match (done, self.stop.reason()) {
             (true, _) => None,
             // A route that is dead needs somebody's hand; a limit of our own needs only the next run.
             (false, Some(reason)) if reason.exit_code() == 5 && self.has_dead_route() => Some(StopReason::NoModelLeft),
             (false, Some(reason)) => Some(reason),
-            (false, None) => Some(StopReason::NoModelLeft),
+            (false, None) if used_up.is_empty() || self.has_dead_route() => Some(StopReason::NoModelLeft),
+            (false, None) => Some(StopReason::Budget),
         };
         let sum = recorder.progress.totals.sum();
         Summary {
@@ -366,6 +375,7 @@ impl Run {
             failures: recorder.progress.failures(),
             tallies: recorder.progress.totals.tallies.clone(),
             simulated: self.simulated.clone(),
+            used_up,
             removed: self.upstreams.iter().filter_map(Upstream::gone).collect(),
             results: written.map(|written| written.results.path.clone()),
             errors: written.map(|written| written.errors.path.clone()),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
+use super::budget::Budget;
 use super::control::Pause;
 use super::plan::{Choice, Plan};
 use super::recorder::Message;
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub next_call: AtomicU64,
     /// One for each task: all its models have been down for too long.
     pub given_up: Arc<[AtomicBool]>,
+    pub budget: Budget,
     /// Attempts on record of rows without an outcome, from before this invocation.
     pub spent: Mutex<HashMap<Key, Vec<TrailEntry>>>,
 }
@@ -72,13 +74,15 @@ impl Shared {
         }
     }
 
-    /// Whether a task has a model left.
+    /// Whether a task has a model left, and money for it.
     pub fn has_model(&self, task: usize) -> bool {
         let usable = |choice: &Choice| self.upstreams[choice.upstream].removed().is_none();
-        !self.given_up[task].load(Ordering::Relaxed) && self.plan.tasks[task].all_choices().any(usable)
+        !self.budget.is_used_up(task)
+            && !self.given_up[task].load(Ordering::Relaxed)
+            && self.plan.tasks[task].all_choices().any(usable)
     }
 
-    /// Whether any task has a model left.
+    /// Whether any task has a model left, and money for it.
     pub fn has_any_model(&self) -> bool {
         (0..self.plan.tasks.len()).any(|task| self.has_model(task))
     }

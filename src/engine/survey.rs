@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::RunError;
+use super::bounds;
+use super::budget::{Written, spent, word, written};
 use super::estimate::{Experience, FirstCall, Load, Range, duration, output_tokens};
 use super::feed::Standing;
 use super::ground::{Ground, Reason, Record};
@@ -34,6 +36,8 @@ pub struct Survey {
     pub duplicates: u64,
     /// Rows among `remaining` that fail before anything is sent, by kind.
     pub unsendable: Vec<Unsendable>,
+    /// Budgets that are expected not to last.
+    pub over_budget: Vec<OverBudget>,
     /// Variables of keys that a run needs and that are not set.
     pub missing_keys: Vec<String>,
     /// The job's name.
@@ -73,6 +77,21 @@ pub struct ModelShare {
     pub cost_usd: Range<Money>,
 }
 
+/// A budget (`max_cost`) that is expected not to last.
+#[derive(Clone, Debug, Serialize)]
+pub struct OverBudget {
+    /// Its key in the job file.
+    pub key: String,
+    /// What may be spent.
+    pub max_usd: Money,
+    /// In which time, `day` or `month`; `None`: in one run.
+    pub per: Option<&'static str>,
+    /// What is spent of it.
+    pub spent_usd: Money,
+    /// What the rows to be sent are expected to cost, as far as that is known.
+    pub expected_usd: Money,
+}
+
 /// Rows that fail before anything is sent.
 #[derive(Clone, Debug, Serialize)]
 pub struct Unsendable {
@@ -92,6 +111,7 @@ pub struct Unsendable {
 /// Where a run could not begin, or the state cannot be read.
 pub fn survey(job: Job, subset: &Subset) -> Result<Survey, RunError> {
     let ground = Ground::open(job)?;
+    bounds::check(&ground.plan)?;
     let selection = Selection::new(&ground.plan, &ground.input, subset)?;
     let mut record = ground.record()?;
     let mut pass = Pass::new(&ground, Experiences::of(&ground)?);
@@ -213,11 +233,14 @@ impl<'a> Pass<'a> {
         let (seconds, bound_by) = duration(plan, &loads);
         self.requests.sort_unstable();
         let distinct = self.requests.chunk_by(|one, other| one == other).count();
+        let by_model: Vec<ModelShare> =
+            self.shares.iter().map(|((task, upstream), share)| self.share(*task, *upstream, share)).collect();
         Survey {
             rows: self.rows,
             remaining: self.resend.all(),
             resend: self.resend,
-            by_model: self.shares.iter().map(|((task, upstream), share)| self.share(*task, *upstream, share)).collect(),
+            over_budget: self.over_budget(&by_model),
+            by_model,
             seconds,
             bound_by,
             duplicates: (self.requests.len() - distinct) as u64,
@@ -225,6 +248,20 @@ impl<'a> Pass<'a> {
             job: plan.job.name.clone(),
             unsendable: self.unsendable.into_values().collect(),
         }
+    }
+
+    fn over_budget(&self, shares: &[ModelShare]) -> Vec<OverBudget> {
+        let job = &self.ground.plan.job;
+        let ledger = self.ground.state().map(|state| state.ledger().clone()).unwrap_or_default();
+        let now = jiff::Zoned::now();
+        let of = |Written { key, max, task }: Written| {
+            let name = task.map(|task| job.tasks[task].name.as_str());
+            let costs = shares.iter().filter(|share| name.is_none_or(|name| share.task == name));
+            let (spent_usd, per) = (spent(&ledger, max.period, name, &now), word(max.period));
+            let expected_usd = costs.filter_map(|share| share.cost_usd.expected).sum();
+            OverBudget { key, max_usd: max.amount, per, spent_usd, expected_usd }
+        };
+        written(job).map(of).filter(|one| one.spent_usd + one.expected_usd > one.max_usd).collect()
     }
 
     fn share(&self, task: usize, upstream: usize, share: &Share) -> ModelShare {

@@ -89,7 +89,7 @@ impl Trail {
             usage,
             cost,
             possibly_billed,
-            worst_cost: worst_cost.filter(|_| possibly_billed),
+            worst_cost: worst_cost.filter(|_| possibly_billed || cost.is_none()),
             retry,
             came_from,
         }
@@ -111,7 +111,7 @@ impl Trail {
         line.retry = retry;
         line.came_from = came_from;
         line.possibly_billed = record.possibly_billed;
-        line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed);
+        line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed || record.cost.is_none());
         if let CallEnd::Answer(answer) = record.end {
             line.truncated = answer.truncated;
             line.reply = reply_line(&answer.body);

@@ -191,9 +191,10 @@ impl Upstream {
             return Some(Money::ZERO);
         }
         // No tokenizer makes more tokens than bytes.
-        let input_tokens = messages.len() as u64;
+        let input_tokens = messages.len() as u64 + estimate::params_bytes(params);
         let output_tokens = self.output_cap(params)?;
-        Some(price.cost(&Usage { input_tokens, output_tokens, ..Usage::default() }))
+        let dearest = Price { input: price.input.max(price.cached_input), ..price };
+        Some(dearest.cost(&Usage { input_tokens, output_tokens, ..Usage::default() }))
     }
 
     /// What a call with this usage cost; `None` where that is not known.

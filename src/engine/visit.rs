@@ -9,6 +9,7 @@ use futures::future::select_all;
 use serde_json::Map;
 use tokio::time::Instant;
 
+use super::budget::{Refused, Reservation};
 use super::call::{Called, Caller, call};
 use super::recorder::Message;
 use super::shared::Shared;
@@ -16,10 +17,11 @@ use super::trail::{CallEnd, CallRecord, row_timeout};
 use super::upstream::Upstream;
 use super::walk::Tries;
 use super::worker::{LastCall, Life, Visit};
+use crate::event::StopReason;
 use crate::limit::{Admission, Need, Refusal, Standing};
 use crate::provider::{CallError, ModelRequest};
 use crate::retry::{History, Next, decide};
-use crate::types::{Failure, FailureKind};
+use crate::types::{Failure, FailureKind, Money};
 
 /// What is known of an outage is looked at again this often, by each row that waits for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -59,6 +61,8 @@ impl Life {
         let upstream = &shared.upstreams[self.walk.stop(at).upstream];
         let request = self.model_request(at, upstream);
         let need = upstream.need(request.messages.get(), &request.params);
+        let worst_cost = upstream.worst_cost(request.messages.get(), &request.params);
+        let mut reserved = None;
         loop {
             if self.spent >= upstream.row_timeout {
                 return Visit::Through(Some(row_timeout(upstream.row_timeout, None)));
@@ -74,8 +78,18 @@ impl Life {
                     continue;
                 }
             };
-            let caller = self.caller(at, upstream, need);
-            let called = match call(&shared, upstream, &request, &caller, &mut admission).await {
+            let money = reserved.take().or_else(|| shared.budget.try_reserve(self.request.task, worst_cost));
+            let Some(money) = money else {
+                // Others may send while this one waits for money.
+                drop(admission);
+                match self.afford(worst_cost).await {
+                    Ok(money) => reserved = Some(money),
+                    Err(visit) => return visit,
+                }
+                continue;
+            };
+            let caller = Caller { worst_cost, ..self.caller(at, upstream, need) };
+            let called = match call(&shared, upstream, &request, &caller, &mut admission, money).await {
                 Ok(called) => called,
                 Err(error) => {
                     shared.tell(Message::Broken(error)).await;
@@ -145,6 +159,26 @@ impl Life {
         Visit::Through(Some(error.failure))
     }
 
+    /// Waits for money; the row is left where there is none any more.
+    async fn afford(&self, worst_cost: Option<Money>) -> Result<Reservation, Visit> {
+        let reserved = tokio::select! {
+            biased;
+            () = self.shared.stop.draining() => return Err(Visit::Left),
+            reserved = self.shared.budget.reserve(self.request.task, worst_cost) => reserved,
+        };
+        reserved.map_err(|refused| match refused {
+            Refused::Run => {
+                self.shared.stop.drain(StopReason::Budget);
+                Visit::Left
+            }
+            Refused::Task => Visit::Left,
+            Refused::Unbounded => {
+                let message = "under a budget (max_cost) a row may not take away the cap on its output";
+                Visit::Through(Some(Failure::new(FailureKind::InvalidRequest, message)))
+            }
+        })
+    }
+
     /// Waits in the model's line.
     async fn line(&self, at: usize, upstream: &Upstream, need: Need) -> Result<Admission, Detour> {
         let patience = self.patience();
@@ -197,7 +231,7 @@ impl Life {
         let task = &self.shared.plan.tasks[self.request.task].name;
         let left = upstream.row_timeout.saturating_sub(self.spent);
         let first_failure = self.walk.stop(at).tries.counted == 0;
-        Caller { row: self.row, key: self.key, task, need, left, first_failure }
+        Caller { row: self.row, key: self.key, task, need, worst_cost: None, left, first_failure }
     }
 
     /// Counts a failure and asks `decide` what follows. A failure of a model that is down is not the row's.

@@ -7,7 +7,7 @@ mod snapshot;
 mod summary;
 
 pub use snapshot::{ModelState, ModelView, RowCounts, Snapshot};
-pub use summary::{StopReason, Summary};
+pub use summary::{StopReason, Summary, UsedUp};
 
 use serde::Serialize;
 

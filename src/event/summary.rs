@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::RowCounts;
-use crate::types::{FailureKind, PossiblyBilled, RunNumber, Tally, TallyId, Usage};
+use crate::types::{FailureKind, Money, PossiblyBilled, RunNumber, Tally, TallyId, Usage};
 
 /// Why a run stopped with rows remaining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -22,6 +22,8 @@ pub enum StopReason {
     /// No `run.max_failures` is given, and of the first rows every one failed.
     #[serde(rename = "max_failures")]
     FirstRowsFailed,
+    /// A budget (`max_cost`) is used up.
+    Budget,
     /// A route has no model left that can be used.
     NoModelLeft,
     /// Whoever read the results as they came is gone.
@@ -37,7 +39,7 @@ impl StopReason {
         match self {
             Self::Interrupted => 130,
             Self::Terminated => 143,
-            Self::Deadline | Self::MaxFailures | Self::FirstRowsFailed => 5,
+            Self::Deadline | Self::MaxFailures | Self::FirstRowsFailed | Self::Budget => 5,
             Self::NoModelLeft => 6,
             // As a shell tells SIGPIPE.
             Self::OutputClosed => 141,
@@ -54,11 +56,27 @@ impl StopReason {
             Self::Deadline => "the deadline (run.deadline)",
             Self::MaxFailures => "too many rows failed (run.max_failures)",
             Self::FirstRowsFailed => "the first rows all failed (run.max_failures allows more)",
+            Self::Budget => "the budget (max_cost)",
             Self::NoModelLeft => "a route has no model left that can be used",
             Self::OutputClosed => "the reader of the results is gone",
             Self::Failed => "an unexpected failure",
         }
     }
+}
+
+/// A budget that is used up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsedUp {
+    /// Its key in the job file.
+    pub key: String,
+    /// What may be spent.
+    pub max: Money,
+    /// In which time; `None`: in one run.
+    pub per: Option<&'static str>,
+    /// What is spent of it, calls with an unknown end at their worst case.
+    pub spent: Money,
+    /// What the call may cost that did not fit any more.
+    pub next: Money,
 }
 
 /// The end of a run or of a part of one: what stands on the last line of `--json`.
@@ -81,7 +99,7 @@ pub struct Summary {
     /// Tokens of all calls.
     pub usage: Usage,
     /// The known part of the cost.
-    pub cost_usd: crate::types::Money,
+    pub cost_usd: Money,
     /// Rows whose cost is not, or not wholly, known.
     pub cost_unknown_rows: u64,
     /// Calls whose end is not known.
@@ -97,6 +115,9 @@ pub struct Summary {
     /// Providers that invent their answers.
     #[serde(skip)]
     pub simulated: Vec<String>,
+    /// Budgets that are used up.
+    #[serde(skip)]
+    pub used_up: Vec<UsedUp>,
     /// Models that left the run, with what they said last.
     #[serde(skip)]
     pub removed: Vec<String>,

@@ -41,7 +41,10 @@ fn ledger() -> Ledger {
         ("tag", "gateway", "small", small),
         ("tag", "other", "new|model", unpriced),
     ];
-    Ledger { runs: vec![run(1, vec![("tag", "gateway", "small", tally(3, 0, "0.25"))]), run(2, second)] }
+    Ledger {
+        runs: vec![run(1, vec![("tag", "gateway", "small", tally(3, 0, "0.25"))]), run(2, second)],
+        ..Ledger::default()
+    }
 }
 
 fn report(choice: RunChoice) -> Report {

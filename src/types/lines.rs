@@ -72,7 +72,7 @@ pub struct AttemptLine {
     /// The provider may have billed it, though no answer arrived: the worst that it may have cost is `worst_cost`.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub possibly_billed: bool,
-    /// The cost at most, where a price is known.
+    /// The cost at most, where a price is known but not what it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_cost: Option<Money>,
     /// A retry of the same model, after an earlier attempt of this row.
@@ -166,7 +166,7 @@ pub struct OutcomeLine {
     /// The last call's end is not known (a timeout after sending): it may have been billed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub possibly_billed: bool,
-    /// The last call's cost at most, where `possibly_billed`.
+    /// The last call's cost at most, where a price is known but not what it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worst_cost: Option<Money>,
     /// All attempts in order, where there was more than one.

@@ -3,6 +3,7 @@
 //! Owns plain data and its laws (exact money, stable keys, failure kinds). Does no I/O, knows no clock and imports no
 //! other room.
 
+mod charges;
 mod ids;
 mod latency;
 mod lines;
@@ -16,6 +17,7 @@ mod stats;
 mod usage;
 mod wire;
 
+pub use charges::{Charges, RecentCharges};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{AttemptLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};

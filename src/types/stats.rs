@@ -3,7 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{AttemptLine, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RunNumber, Usage};
+use super::{
+    AttemptLine, Charges, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RecentCharges, RunNumber, Usage,
+};
 
 /// What the sums are kept by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -203,6 +205,9 @@ pub struct RunTotals {
     pub ended_at: Option<u64>,
     /// Its sums, over all resumes.
     pub totals: Totals,
+    /// What counts against its budgets.
+    #[serde(default)]
+    pub charged: Charges,
 }
 
 /// The sums of all runs of a job, the last one at the end.
@@ -210,11 +215,15 @@ pub struct RunTotals {
 pub struct Ledger {
     /// One entry a run.
     pub runs: Vec<RunTotals>,
+    /// What counts against budgets of a day or month.
+    #[serde(default)]
+    pub recent: RecentCharges,
 }
 
 impl Ledger {
     /// Counts one line of the log.
     pub fn count(&mut self, line: &LogLine) {
+        self.charge(line);
         match line {
             LogLine::Run(begin) => {
                 let run =
@@ -231,6 +240,14 @@ impl Ledger {
                     run.totals.count(line);
                 }
             }
+        }
+    }
+
+    fn charge(&mut self, line: &LogLine) {
+        let Some((task, at, amount)) = line.charge() else { return };
+        self.recent.add(at, task, amount);
+        if let Some(run) = self.runs.last_mut() {
+            run.charged.add(task, amount);
         }
     }
 

@@ -62,6 +62,7 @@ pub(super) fn draining(reason: StopReason, in_flight: u64) -> String {
         StopReason::Deadline
         | StopReason::MaxFailures
         | StopReason::FirstRowsFailed
+        | StopReason::Budget
         | StopReason::NoModelLeft
         | StopReason::OutputClosed
         | StopReason::Failed => "",

@@ -187,7 +187,7 @@ mod tests {
         let source = |provider: &str, _: &str| {
             if provider == "gateway" { PriceSource::JobFile } else { PriceSource::Unknown }
         };
-        Report::new("night", &Ledger { runs: vec![run] }, RunChoice::Last, &source).unwrap()
+        Report::new("night", &Ledger { runs: vec![run], ..Ledger::default() }, RunChoice::Last, &source).unwrap()
     }
 
     #[test]

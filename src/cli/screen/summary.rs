@@ -161,6 +161,11 @@ fn figure(text: &str) -> Cell {
 }
 
 fn warnings(summary: &Summary, text: &mut Lines) {
+    for used_up in &summary.used_up {
+        let per = used_up.per.map_or_else(String::new, |per| format!(" a {per}"));
+        let (max, spent, next) = (usd(used_up.max), usd(used_up.spent), usd(used_up.next));
+        text.add("budget", &format!("{}, {max}{per}: {spent} spent, the next call may cost {next}", used_up.key));
+    }
     for removed in &summary.removed {
         text.add("model removed", &one_line(removed));
     }
@@ -187,6 +192,7 @@ fn next(summary: &Summary, text: &mut Lines) {
         StopReason::MaxFailures | StopReason::FirstRowsFailed => {
             "see `overnight errors`, then run the same command to go on"
         }
+        StopReason::Budget => "raise max_cost, or wait for its next day or month; then run the same command to go on",
         StopReason::NoModelLeft | StopReason::Failed => "mend the cause, then run the same command to go on",
     };
     text.add("next", first);
@@ -247,6 +253,7 @@ mod tests {
                 tally("tag", "qwen-max", max),
             ],
             simulated: Vec::new(),
+            used_up: Vec::new(),
             removed: Vec::new(),
             results: Some("out/reviews.jsonl".into()),
             errors: Some("out/reviews.errors.jsonl".into()),

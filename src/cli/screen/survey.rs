@@ -71,6 +71,13 @@ fn warnings(survey: &Survey, text: &mut Lines) {
         text.add("cannot be sent", &format!("{}: {}", counted(refused.rows, "row"), refused.kind));
         text.add("", &format!("{}: {}", refused.at, one_line(&refused.message)));
     }
+    for over in &survey.over_budget {
+        let per = over.per.map_or_else(String::new, |per| format!(" a {per}"));
+        let spent =
+            if over.spent_usd > Money::ZERO { format!(", {} spent", usd(over.spent_usd)) } else { String::new() };
+        let (max, expected) = (usd(over.max_usd), usd(over.expected_usd));
+        text.add("warning", &format!("about {expected} is over {} ({max}{per}{spent}): the run will stop", over.key));
+    }
     for name in &survey.missing_keys {
         text.add("warning", &format!("environment variable {name} is not set; run needs it"));
     }

@@ -1,0 +1,65 @@
+//! What a budget needs: for every model that a row may be sent to, the most that a call can cost.
+
+use std::collections::BTreeSet;
+
+use super::RunError;
+use super::estimate::output_cap;
+use super::plan::{Choice, Plan, ReadyTask};
+use crate::job::{JobError, Problem};
+use crate::types::Price;
+
+/// Finds the models under a budget whose calls have no known bound.
+///
+/// # Errors
+/// [`RunError::Job`] with all of them.
+pub(super) fn check(plan: &Plan) -> Result<(), RunError> {
+    let mut problems = Vec::new();
+    let mut told = BTreeSet::new();
+    for (index, task) in plan.tasks.iter().enumerate() {
+        let Some(budget) = budget_of(plan, index) else { continue };
+        for choice in task.all_choices() {
+            let model = plan.model(choice.upstream);
+            if model.price == Some(Price::FREE) {
+                continue;
+            }
+            if model.price.is_none() && told.insert((choice.upstream, None)) {
+                problems.push(no_price(plan, task, choice, &budget));
+            }
+            let capped = output_cap(&|name| choice.params.get(name), model.max_output).is_some();
+            if !capped && told.insert((choice.upstream, Some(index))) {
+                problems.push(no_cap(plan, task, choice, &budget));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(RunError::Job(JobError { problems })) }
+}
+
+/// The key of a budget that holds for a task.
+fn budget_of(plan: &Plan, task: usize) -> Option<String> {
+    let task = &plan.job.tasks[task];
+    let own = task.max_cost.map(|_| format!("tasks.{}.max_cost", task.name));
+    own.or_else(|| plan.job.max_cost.map(|_| "run.max_cost".to_owned()))
+}
+
+fn no_price(plan: &Plan, task: &ReadyTask, choice: &Choice, budget: &str) -> Problem {
+    let alias = &plan.model(choice.upstream).alias;
+    let price = "price = { input = 0.40, output = 1.20 }, in USD per million tokens";
+    let (key, hint) = if alias.contains('/') {
+        let hint = format!("add a table [models.X] for {alias} with {price}, and name X here");
+        (format!("tasks.{}.model", task.name), hint)
+    } else {
+        (format!("models.{alias}.price"), format!("write for example {price}"))
+    };
+    plan.job.problem(&key, format!("{budget} needs a price for {alias}")).with_hint(hint)
+}
+
+fn no_cap(plan: &Plan, task: &ReadyTask, choice: &Choice, budget: &str) -> Problem {
+    let alias = &plan.model(choice.upstream).alias;
+    let hint = if alias.contains('/') {
+        "write max_tokens in the task's params".to_owned()
+    } else {
+        format!("write max_tokens in the task's params, or max_output in [models.{alias}]")
+    };
+    let message = format!("{budget} needs a bound on the output of {alias}");
+    plan.job.problem(&format!("tasks.{}.params", task.name), message).with_hint(hint)
+}
