@@ -9,6 +9,7 @@
 
 mod array;
 mod error;
+mod fields;
 mod file;
 mod find;
 mod frame;

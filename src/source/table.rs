@@ -1,11 +1,11 @@
-//! What a CSV file's header says, and how its records become fields.
+//! What a CSV file's header says, and how its records become rows.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
-use csv::{ByteRecord, ReaderBuilder, Terminator};
 use serde_json::{Map, Value};
 
 use super::error::SourceError;
+use super::fields::split;
 use super::frame::{Ends, Framer, Quotes};
 use super::record::BadRow;
 use crate::types::Row;
@@ -77,32 +77,6 @@ impl Table {
     }
 }
 
-/// The fields of one record, without its line end.
-fn split(bytes: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
-    // A reader is dear to make (it builds a state machine), and most records need none.
-    if memchr::memchr2(b'"', b'\n', bytes).is_none() {
-        return bytes.split(|byte| *byte == delimiter).map(<[u8]>::to_vec).collect();
-    }
-    read_fields(bytes, delimiter)
-}
-
-/// As [`split`], of a record that may hold quotes.
-fn read_fields(bytes: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
-    // The reader takes a BOM off whatever it is given, also off a field in the middle of a file. A field of our own in
-    // front keeps it from that.
-    let front = [b'x', delimiter];
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .delimiter(delimiter)
-        .terminator(Terminator::Any(b'\n'))
-        .buffer_capacity(bytes.len().clamp(64, 64 * 1024))
-        .from_reader(front.as_slice().chain(bytes));
-    let mut record = ByteRecord::with_capacity(bytes.len() + 1, 16);
-    // Memory cannot fail to be read, and a single record cannot be ragged.
-    let _ = reader.read_byte_record(&mut record);
-    record.iter().skip(1).map(<[u8]>::to_vec).collect()
-}
-
 /// The candidate that stands most often outside quotes.
 fn found_delimiter(header: &[u8]) -> u8 {
     let mut counts = [0_usize; CANDIDATES.len()];
@@ -148,18 +122,4 @@ fn doubled(names: &[String]) -> Vec<&str> {
         *seen.entry(name).or_default() += 1;
     }
     seen.into_iter().filter(|(_, count)| *count > 1).map(|(name, _)| name).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_record_without_quotes_splits_as_the_reader_splits_it(record in "[a;, \u{feff}é]{0,20}") {
-            prop_assert_eq!(split(record.as_bytes(), b','), read_fields(record.as_bytes(), b','));
-        }
-    }
 }
