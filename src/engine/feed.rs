@@ -42,7 +42,7 @@ impl Matching {
     pub fn again(&self, store: &mut Store) -> Result<Self, RunError> {
         Ok(match self {
             Self::ByNumber(_) => Self::ByNumber(store.order()?),
-            Self::ByKey(_) => Self::ByKey(KeyIndex::build(store.outcomes())?),
+            Self::ByKey(index) => Self::ByKey(index.clone()),
         })
     }
 }

@@ -63,9 +63,10 @@ impl Selection {
         self.by_number(plan) && self.sample.is_none()
     }
 
-    /// Whether a pass over the selection is a pass over the whole input.
+    /// Whether a pass over the selection meets all rows that the plan's identity speaks of.
     pub fn is_whole(&self, plan: &Plan) -> bool {
-        !self.is_part && plan.filter.is_none()
+        let same_rows = plan.keyed_by.as_ref().is_none_or(|own| own.job.filter == plan.job.filter);
+        !self.is_part && same_rows
     }
 
     /// Whether results go to a `.partial` file.

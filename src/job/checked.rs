@@ -211,7 +211,7 @@ impl Job {
     }
 
     /// Everything that decides the keys of rows and how rows are read, in a stable form: while it stays the same, rows
-    /// can be matched by their number. Fallbacks, URLs, limits, output and `where` are not part of it.
+    /// can be matched by their number. Fallbacks, URLs, limits and output are not part of it.
     #[must_use]
     pub fn identity(&self) -> Vec<u8> {
         let model = |index: usize| self.models.get(index).map(|model| json!([model.wire, model.params]));
@@ -230,6 +230,7 @@ impl Job {
             "max_row": self.input.max_row,
             "id": self.id,
             "task": self.task,
+            "where": self.filter,
             "tasks": self.tasks.iter().map(task).collect::<Vec<_>>(),
             "models": models,
             "vars": self.vars,

@@ -13,6 +13,7 @@ struct Entry {
 }
 
 /// All outcomes that stand, sorted by key; 24 bytes each.
+#[derive(Clone)]
 pub struct KeyIndex {
     entries: Vec<Entry>,
 }

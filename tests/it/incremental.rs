@@ -297,3 +297,29 @@ fn a_passing_failure_that_passed_leaves_one_result_even_among_identical_rows() {
     assert_eq!((third.code, &third.summary()["attempts"]), (Some(0), &json!(1)), "{third:?}");
     assert_eq!(job.world.lines("out.jsonl").len(), 4);
 }
+
+#[test]
+fn a_job_that_takes_some_rows_is_matched_by_number_once_it_has_met_them_all() {
+    let job = Job::new();
+    job.set(&[("id = \"key\"", "id = \"key\"\nwhere = \"task_type == 'tag'\"")]);
+    job.input(&rows(20));
+    assert_eq!(job.calls(&[]), 10);
+    let mut grown = rows(20);
+    grown.insert(0, row(22));
+    job.input(&grown);
+    assert_eq!(job.calls(&[]), 1);
+    // The order says so itself.
+    let is_matched = || std::fs::read(job.world.path(".overnight/job/order")).unwrap()[24] == 1;
+    assert!(is_matched());
+    assert_eq!(job.calls(&[]), 0);
+    let lines = job.world.lines("out.jsonl");
+    assert_eq!((lines.len(), &lines[0]["row"]), (11, &json!(1)));
+    // Other rows, another order: those of the other task are not taken for done.
+    job.set(&[("id = \"key\"", "id = \"key\"\nwhere = \"task_type == 'sum'\"")]);
+    assert_eq!(job.calls(&[]), 10);
+    assert!(is_matched());
+    assert_eq!(job.calls(&["--where", "text != ''"]), 0);
+    job.set(&[]);
+    assert_eq!(job.calls(&[]), 0);
+    job.results_fit(&grown);
+}

@@ -194,7 +194,6 @@ lang = "English"
         "tasks.tag.model=vllm/m",
         "providers.ollama.base_url=http://localhost:2/v1",
         "providers.ollama.limits.rpm=5",
-        "input.where=lang == 'en'",
         "output.include=[]",
         "output.path=other.csv",
         "run.concurrency=3",
@@ -205,6 +204,7 @@ lang = "English"
         assert_eq!(identity(&[pair]), identity(&[]), "{pair}");
     }
     let other = [
+        "input.where=lang == 'en'",
         "tasks.tag.prompt=Label {{ text }}",
         "tasks.tag.system=Be brief.",
         "tasks.tag.params.temperature=1",
