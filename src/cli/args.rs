@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
+use overnight::engine::Subset;
 
 use super::examples;
 use super::screen::ProgressMode;
@@ -136,6 +137,8 @@ pub enum Command {
     #[command(after_long_help = examples::ERRORS)]
     Errors(ErrorsArgs),
     /// Send failed rows again
+    ///
+    /// With --model or --set too, the answers count for the job as written.
     #[command(after_long_help = examples::RETRY)]
     Retry(RetryArgs),
     /// Write results from what is done so far
@@ -161,12 +164,9 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// `overnight run`.
-#[derive(Debug, clap::Args)]
-pub struct RunArgs {
-    /// The job file
-    #[arg(value_name = "JOB")]
-    pub job: PathBuf,
+/// Which rows a command is about, and what it reads and writes instead of what the job says.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Part {
     /// Read this instead of the job's input.path; `-` is standard input
     #[arg(long, value_name = "PATH", env = "OVERNIGHT_INPUT", hide_env = true)]
     pub input: Option<PathBuf>,
@@ -182,33 +182,61 @@ pub struct RunArgs {
     /// Only the rows of this task; results go to a .partial file
     #[arg(long, value_name = "TASK", env = "OVERNIGHT_TASK", hide_env = true)]
     pub task: Option<String>,
-    /// First choice of all tasks: an alias from [models], or provider/model; fallbacks stay
-    #[arg(long, value_name = "MODEL", env = "OVERNIGHT_MODEL", hide_env = true)]
-    pub model: Option<String>,
+    /// Only the rows for which this expression is true; results go to a .partial file
+    #[arg(long = "where", value_name = "EXPR", env = "OVERNIGHT_WHERE", hide_env = true)]
+    pub filter: Option<String>,
     /// A task's whole route, fallbacks included; can be given more than once
     #[arg(long = "route", value_name = "TASK=MODEL[,FALLBACK...]", env = "OVERNIGHT_ROUTE", hide_env = true)]
     pub routes: Vec<String>,
+    /// Send nothing that could cost more than this: USD for the run, or as in 25/day or 500/month
+    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    pub max_cost: Option<String>,
+}
+
+impl Part {
+    pub fn subset(&self) -> Subset {
+        Subset {
+            limit: self.limit.map(NonZeroU64::get),
+            sample: self.sample.map(NonZeroUsize::get),
+            task: self.task.clone(),
+            filter: self.filter.clone(),
+        }
+    }
+}
+
+/// What is asked otherwise than the job says; of a retry the answers count for the job as written.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Changes {
+    /// First choice of all tasks: an alias from [models], or provider/model; fallbacks stay
+    #[arg(long, value_name = "MODEL", env = "OVERNIGHT_MODEL", hide_env = true)]
+    pub model: Option<String>,
     /// Any key of the job file, as in --set input.format=csv; can be given more than once
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
     /// Calls in flight at most, all providers together, instead of the job's run.concurrency
     #[arg(long, value_name = "N", env = "OVERNIGHT_CONCURRENCY", hide_env = true)]
     pub concurrency: Option<usize>,
+}
+
+/// `overnight run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    #[command(flatten)]
+    pub part: Part,
+    #[command(flatten)]
+    pub changes: Changes,
     /// Send nothing: the same as `overnight plan`
     #[arg(long)]
     pub dry_run: bool,
-    /// Only the rows for which this expression is true; results go to a .partial file
-    #[arg(long = "where", value_name = "EXPR", env = "OVERNIGHT_WHERE")]
-    pub filter: Option<String>,
     /// When the run has ended, drain included: a local time of day, or a duration
     #[arg(long, value_name = "06:00|8h", env = "OVERNIGHT_DEADLINE")]
     pub deadline: Option<String>,
     /// Stop when this many rows, or this share of them, failed in this invocation
     #[arg(long, value_name = "N|P%", env = "OVERNIGHT_MAX_FAILURES")]
     pub max_failures: Option<String>,
-    /// Send nothing that could cost more than this: USD for the run, or as in 25/day or 500/month
-    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
-    pub max_cost: Option<String>,
     /// Begin anew: the old state goes to archive/ in the state directory, nothing is deleted
     #[arg(long, env = "OVERNIGHT_FRESH")]
     pub fresh: bool,
@@ -226,39 +254,10 @@ pub struct PlanArgs {
     /// The job file
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
-    /// Read this instead of the job's input.path; `-` is standard input
-    #[arg(long, value_name = "PATH", env = "OVERNIGHT_INPUT", hide_env = true)]
-    pub input: Option<PathBuf>,
-    /// Check this instead of the job's output.path
-    #[arg(long, value_name = "PATH", env = "OVERNIGHT_OUTPUT", hide_env = true)]
-    pub output: Option<PathBuf>,
-    /// Only the first N records
-    #[arg(long, value_name = "N", env = "OVERNIGHT_LIMIT", hide_env = true)]
-    pub limit: Option<NonZeroU64>,
-    /// Only N rows, the same ones each time
-    #[arg(long, value_name = "N", env = "OVERNIGHT_SAMPLE", hide_env = true)]
-    pub sample: Option<NonZeroUsize>,
-    /// Only the rows of this task
-    #[arg(long, value_name = "TASK", env = "OVERNIGHT_TASK", hide_env = true)]
-    pub task: Option<String>,
-    /// First choice of all tasks: an alias from [models], or provider/model; fallbacks stay
-    #[arg(long, value_name = "MODEL", env = "OVERNIGHT_MODEL", hide_env = true)]
-    pub model: Option<String>,
-    /// The route of one task
-    #[arg(long = "route", value_name = "TASK=MODEL[,FALLBACK...]", env = "OVERNIGHT_ROUTE", hide_env = true)]
-    pub routes: Vec<String>,
-    /// Any key of the job file: --set input.path=x.csv
-    #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
-    pub set: Vec<String>,
-    /// Calls in flight at most, all providers together
-    #[arg(long, value_name = "N", env = "OVERNIGHT_CONCURRENCY", hide_env = true)]
-    pub concurrency: Option<usize>,
-    /// What may be spent: USD for the run, or as in 25/day or 500/month
-    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
-    pub max_cost: Option<String>,
-    /// Only the rows for which this expression is true
-    #[arg(long = "where", value_name = "EXPR", env = "OVERNIGHT_WHERE", hide_env = true)]
-    pub filter: Option<String>,
+    #[command(flatten)]
+    pub part: Part,
+    #[command(flatten)]
+    pub changes: Changes,
 }
 
 /// `overnight explain`.
@@ -383,15 +382,8 @@ pub struct RetryArgs {
     /// Only rows of this task
     #[arg(long, value_name = "TASK")]
     pub task: Option<String>,
-    /// Ask this model first: an alias from [models], or provider/model; the answers count for the job as written
-    #[arg(long, value_name = "MODEL")]
-    pub model: Option<String>,
-    /// Any key of the job file, for these calls; the answers count for the job as written
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub set: Vec<String>,
-    /// Calls in flight at most, all providers together, instead of the job's run.concurrency
-    #[arg(long, value_name = "N")]
-    pub concurrency: Option<usize>,
+    #[command(flatten)]
+    pub changes: Changes,
 }
 
 /// `overnight export`.

@@ -10,11 +10,12 @@ mod signals;
 mod starter;
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Args, Command};
+use args::{Args, Command, Global};
 
 /// Parses the command line, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
@@ -51,8 +52,51 @@ fn print_beside(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
+/// Tells why a command did not do what it was asked to, also as one JSON object on a line where `--json` was asked for;
+/// gives the exit code.
+fn fail(error: &dyn std::fmt::Display, exit_code: u8, job: Option<&Path>, global: &Global) -> u8 {
+    fail_by(print, error, exit_code, job, global)
+}
+
+/// As [`fail`], where standard output carries data.
+fn fail_beside(error: &dyn std::fmt::Display, exit_code: u8, job: Option<&Path>, global: &Global) -> u8 {
+    fail_by(print_beside, error, exit_code, job, global)
+}
+
+fn fail_by(print: fn(&str), error: &dyn std::fmt::Display, exit_code: u8, job: Option<&Path>, global: &Global) -> u8 {
+    print_error(error);
+    if global.json {
+        print(&format!("{}\n", failure(&error.to_string(), exit_code, job)));
+    }
+    exit_code
+}
+
+/// An error for programs. A hint that is not the end of it stays where it stands: it is of one problem among others.
+fn failure(text: &str, exit_code: u8, job: Option<&Path>) -> serde_json::Value {
+    let parts = text.split_once("\n  hint: ").filter(|(_, hint)| !hint.contains('\n'));
+    let (error, hint) = parts.map_or((text, None), |(error, hint)| (error, Some(hint)));
+    serde_json::json!({ "job_file": job, "exit_code": exit_code, "error": error, "hint": hint })
+}
+
 /// Prints an error to standard error.
 fn print_error(error: &dyn std::fmt::Display) {
     // As in `print`.
     let _ = writeln!(io::stderr().lock(), "error: {error}");
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_error_for_programs_has_its_hint_apart_where_it_has_one() {
+        let told = |text: &str| failure(text, 3, Some(Path::new("a.toml")));
+        let whole = |error: &str, hint: Option<&str>| json!({ "job_file": "a.toml", "exit_code": 3, "error": error, "hint": hint });
+        assert_eq!(told("no"), whole("no", None));
+        assert_eq!(told("no\n  hint: yes"), whole("no", Some("yes")));
+        let two = "no\n  hint: yes\nnor\n  hint: this";
+        assert_eq!(told(two), whole(two, None));
+    }
 }

@@ -341,3 +341,24 @@ fn long_flags_come_from_the_environment_as_well() {
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.stderr.contains("gone.jsonl"), "{ran:?}");
 }
+
+#[test]
+fn with_json_every_command_tells_its_error_as_an_object_on_one_line() {
+    let world = World::new();
+    let plain = ["run", "plan", "status", "report", "errors", "retry"].map(|command| (command, None));
+    for (command, more) in plain.into_iter().chain([("explain", Some("1")), ("control", Some("pause"))]) {
+        let args: Vec<&str> = [command, "nothing.toml"].into_iter().chain(more).chain(["--json", "-q"]).collect();
+        let ran = world.overnight(&args);
+        assert_eq!((ran.code, ran.stdout.lines().count()), (Some(3), 1), "{ran:?}");
+        let told = ran.summary();
+        assert_eq!((&told["job_file"], &told["exit_code"]), (&json!("nothing.toml"), &json!(3)), "{ran:?}");
+        assert!(told["error"].as_str().unwrap().starts_with("nothing.toml: cannot be read"), "{ran:?}");
+        assert!(ran.stderr.starts_with("error: nothing.toml"), "{ran:?}");
+    }
+    // Where data go to standard output, it goes beside them.
+    for data in [&["run", "nothing.toml", "--json", "--output", "-"][..], &["export", "nothing.toml", "--json"]] {
+        let ran = world.overnight(data);
+        assert!(ran.stdout.is_empty() && ran.stderr.contains("\"exit_code\":3"), "{ran:?}");
+    }
+    assert_eq!(world.overnight(&["run", "nothing.toml"]).stdout, "");
+}

@@ -57,7 +57,7 @@ fn a_full_disk_stops_the_run_and_room_lets_it_go_on() {
         if ran.code == Some(0) {
             break;
         }
-        assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{ran:?}");
+        assert_eq!((ran.code, &ran.summary()["exit_code"]), (Some(1), &json!(1)), "{ran:?}");
         let place = world.root().to_str().unwrap();
         assert!(ran.stderr.contains("error: ") && ran.stderr.contains(place), "{}", ran.stderr);
         assert!(!world.path("out.jsonl").exists());

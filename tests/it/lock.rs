@@ -16,7 +16,7 @@ fn a_second_run_of_a_running_job_is_refused_and_told_who_runs_it() {
     wait_until("the first run has sent its calls", || sim.ledger().in_flight == 4);
 
     let second = world.overnight(&["run", "job.toml", "--json"]);
-    assert_eq!((second.code, second.stdout.as_str()), (Some(7), ""), "{second:?}");
+    assert_eq!((second.code, &second.summary()["exit_code"]), (Some(7), &json!(7)), "{second:?}");
     assert!(second.stderr.contains(&format!("in use by process {}", first.pid())), "{}", second.stderr);
     assert_eq!(sim.ledger().requests, 4);
 

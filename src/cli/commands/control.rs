@@ -6,17 +6,14 @@ use overnight::job::{self, JobArgs};
 use overnight::store::{Control, StateDir, StoreError};
 
 use crate::cli::args::{ControlArgs, ControlWord, Global};
-use crate::cli::{print, print_error};
+use crate::cli::{fail, print};
 
 /// Leaves a word for the process that runs the job; gives the exit code.
 pub fn execute(args: &ControlArgs, global: &Global) -> u8 {
     let job_args = JobArgs { job_file: args.job.clone(), config: global.config.clone(), ..JobArgs::default() };
     let state = match job::state_path(&job_args, &|name| std::env::var(name).ok()) {
         Ok(state) => state,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     match tell(&state, args) {
         Ok(Some(pid)) => {
@@ -25,13 +22,10 @@ pub fn execute(args: &ControlArgs, global: &Global) -> u8 {
         }
         Ok(None) => {
             let job = args.job.display();
-            print_error(&format!("{job}: no run of this job is on\n  hint: start one with overnight run {job}"));
-            1
+            let error = format!("{job}: no run of this job is on\n  hint: start one with overnight run {job}");
+            fail(&error, 1, Some(&args.job), global)
         }
-        Err(error) => {
-            print_error(&error);
-            1
-        }
+        Err(error) => fail(&error, 1, Some(&args.job), global),
     }
 }
 

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::standing::{ReadError, load, standing};
 use crate::cli::args::{ErrorsArgs, Global};
-use crate::cli::{print, print_error, screen};
+use crate::cli::{fail, print, screen};
 
 /// What `--json` prints.
 #[derive(Serialize)]
@@ -26,10 +26,7 @@ struct Told<'a> {
 pub fn execute(args: &ErrorsArgs, global: &Global) -> u8 {
     match run(args, global) {
         Ok(()) => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 

@@ -4,16 +4,13 @@ use overnight::engine::{RowRef, explain};
 use overnight::job::{self, JobArgs};
 
 use crate::cli::args::{ExplainArgs, Global};
-use crate::cli::{print, print_error, screen};
+use crate::cli::{fail, print, screen};
 
 /// Tells all about one row; gives the exit code.
 pub fn execute(args: &ExplainArgs, global: &Global) -> u8 {
     let job = match job::load(&job_args(args, global), &|name| std::env::var(name).ok()) {
         Ok(job) => job,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     let by_number = || RowRef::Number(args.row.unwrap_or_default());
     let which = args.id.clone().map_or_else(by_number, RowRef::Id);
@@ -26,10 +23,7 @@ pub fn execute(args: &ExplainArgs, global: &Global) -> u8 {
             print(&screen::explanation_text(&explanation));
             0
         }
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 

@@ -8,7 +8,7 @@ use overnight::job::{self, JobArgs};
 use overnight::sink::{ExportFormat, ExportTarget, SinkError};
 
 use crate::cli::args::{ExportArgs, ExportAs, Global};
-use crate::cli::{print, print_beside, print_error};
+use crate::cli::{fail, fail_beside, print, print_beside};
 
 /// Writes what is done so far; gives the exit code.
 pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
@@ -18,12 +18,10 @@ pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
         set: args.set.clone(),
         ..JobArgs::default()
     };
+    let fail = if to_stdout(args) { fail_beside } else { fail };
     let job = match job::load(&job_args, &|name| std::env::var(name).ok()) {
         Ok(job) => job,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     match export(job, ExportOptions { what: what(args), target: target(args) }) {
         Ok(exported) => {
@@ -32,10 +30,7 @@ pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
         }
         // As for any filter.
         Err(error) if is_closed_pipe(&error) => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 

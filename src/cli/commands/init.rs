@@ -6,7 +6,7 @@ use overnight::job::{self, JobArgs};
 
 use crate::cli::args::{Global, InitArgs};
 use crate::cli::starter::{Data, NewFile, choose, create_all, example, example_names, job_file, look, sample};
-use crate::cli::{print, print_error};
+use crate::cli::{fail, print};
 
 /// Writes a job file; gives the exit code.
 pub fn execute(args: &InitArgs, global: &Global) -> u8 {
@@ -19,10 +19,7 @@ pub fn execute(args: &InitArgs, global: &Global) -> u8 {
             tell(&made, global);
             0
         }
-        Err((code, message)) => {
-            print_error(&message);
-            code
-        }
+        Err((code, message)) => fail(&message, code, None, global),
     }
 }
 

@@ -1,29 +1,18 @@
 //! `overnight plan`, and `overnight run --dry-run`.
 
-use std::num::{NonZeroU64, NonZeroUsize};
-
-use overnight::engine::{Subset, survey};
+use overnight::engine::survey;
 use overnight::job::{self, JobArgs};
 
 use crate::cli::args::{Global, PlanArgs};
-use crate::cli::{print, print_error, screen};
+use crate::cli::{fail, print, screen};
 
 /// Tells what a run would do; gives the exit code.
 pub fn execute(args: &PlanArgs, global: &Global) -> u8 {
     let job = match job::load(&job_args(args, global), &|name| std::env::var(name).ok()) {
         Ok(job) => job,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
-    let subset = Subset {
-        limit: args.limit.map(NonZeroU64::get),
-        sample: args.sample.map(NonZeroUsize::get),
-        task: args.task.clone(),
-        filter: args.filter.clone(),
-    };
-    match survey(job, &subset) {
+    match survey(job, &args.part.subset()) {
         Ok(survey) if global.json => {
             print(&format!("{}\n", serde_json::to_string(&survey).unwrap_or_default()));
             0
@@ -32,10 +21,7 @@ pub fn execute(args: &PlanArgs, global: &Global) -> u8 {
             print(&screen::survey_text(&survey));
             0
         }
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 
@@ -43,13 +29,13 @@ fn job_args(args: &PlanArgs, global: &Global) -> JobArgs {
     JobArgs {
         job_file: args.job.clone(),
         config: global.config.clone(),
-        set: args.set.clone(),
-        input: args.input.clone(),
-        output: args.output.clone(),
-        model: args.model.clone(),
-        routes: args.routes.clone(),
-        concurrency: args.concurrency,
-        max_cost: args.max_cost.clone(),
+        set: args.changes.set.clone(),
+        input: args.part.input.clone(),
+        output: args.part.output.clone(),
+        model: args.changes.model.clone(),
+        routes: args.part.routes.clone(),
+        concurrency: args.changes.concurrency,
+        max_cost: args.part.max_cost.clone(),
         keys_optional: true,
         ..JobArgs::default()
     }

@@ -9,16 +9,13 @@ use overnight::types::{Ledger, Money, Price};
 
 use super::standing::{ReadError, load, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
-use crate::cli::{print, print_error, screen};
+use crate::cli::{fail, print, screen};
 
 /// Writes the report; gives the exit code.
 pub fn execute(args: &ReportArgs, global: &Global) -> u8 {
     match run(args, global) {
         Ok(()) => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 

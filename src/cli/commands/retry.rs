@@ -6,7 +6,7 @@ use overnight::types::FailureKind;
 
 use super::run::run_and_tell;
 use crate::cli::args::{Global, LockedMode, RetryArgs};
-use crate::cli::print_error;
+use crate::cli::fail;
 
 /// Not a failure: an answer that stopped at the output limit.
 const TRUNCATED: &str = "truncated";
@@ -15,19 +15,16 @@ const TRUNCATED: &str = "truncated";
 pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
     let mut retry = match wanted(args) {
         Ok(retry) => retry,
-        Err(message) => {
-            print_error(&message);
-            return 2;
-        }
+        Err(message) => return fail(&message, 2, Some(&args.job), global),
     };
     let env = |name: &str| std::env::var(name).ok();
-    let asks_otherwise = args.model.is_some() || !args.set.is_empty();
+    let asks_otherwise = args.changes.model.is_some() || !args.changes.set.is_empty();
     let jobs = || -> Result<_, JobError> {
         let as_written = JobArgs { job_file: args.job.clone(), config: global.config.clone(), ..JobArgs::default() };
         let job = JobArgs {
-            set: args.set.clone(),
-            model: args.model.clone(),
-            concurrency: args.concurrency,
+            set: args.changes.set.clone(),
+            model: args.changes.model.clone(),
+            concurrency: args.changes.concurrency,
             ..as_written.clone()
         };
         let as_written = asks_otherwise.then(|| job::load(&as_written, &env)).transpose()?;
@@ -37,6 +34,7 @@ pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
         Ok((job, as_written)) => {
             retry.as_written = as_written.map(Box::new);
             run_and_tell(
+                &args.job,
                 job,
                 RunOptions { retry: Some(retry), ..RunOptions::default() },
                 None,
@@ -44,10 +42,7 @@ pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
                 global,
             )
         }
-        Err(error) => {
-            print_error(&error);
-            3
-        }
+        Err(error) => fail(&error, 3, Some(&args.job), global),
     }
 }
 
@@ -73,10 +68,11 @@ fn unknown_kind(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::Changes;
 
     fn retry(kinds: &[&str]) -> Result<Retry, String> {
         let kinds = kinds.iter().map(|kind| (*kind).to_owned()).collect();
-        wanted(&RetryArgs { job: "j".into(), kinds, task: None, model: None, set: Vec::new(), concurrency: None })
+        wanted(&RetryArgs { job: "j".into(), kinds, task: None, changes: Changes::default() })
     }
 
     #[test]

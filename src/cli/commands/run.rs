@@ -1,10 +1,9 @@
 //! `overnight run`.
 
 use std::io;
-use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::Path;
 
-use overnight::engine::{IfLocked, ResultStream, RunError, RunOptions, Stop, Subset, run};
+use overnight::engine::{IfLocked, ResultStream, RunError, RunOptions, Stop, run};
 use overnight::event::{StopReason, Summary};
 use overnight::job::{self, Job, JobArgs};
 use overnight::store::StoreError;
@@ -14,46 +13,37 @@ use crate::cli::args::{Global, LockedMode, LogFormat, PlanArgs, RunArgs};
 use crate::cli::events::EventFile;
 use crate::cli::logs::Log;
 use crate::cli::screen::{self, ProgressMode, Screen};
-use crate::cli::{print, print_beside, print_error, signals};
+use crate::cli::{fail, fail_beside, print, print_beside, signals};
 
 /// Runs the job; gives the exit code.
 pub fn execute(args: &RunArgs, global: &Global) -> u8 {
     if args.dry_run {
-        return plan::execute(&plan_args(args), global);
+        let (job, part, changes) = (args.job.clone(), args.part.clone(), args.changes.clone());
+        return plan::execute(&PlanArgs { job, part, changes }, global);
     }
+    let fail = if streams(args) { fail_beside } else { fail };
     let job = match job::load(&job_args(args, global), &|name| std::env::var(name).ok()) {
         Ok(job) => job,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     let events = match args.events.as_deref().map(EventFile::open).transpose() {
         Ok(events) => events,
-        Err(message) => {
-            print_error(&format!("--events: {message}"));
-            return 3;
-        }
-    };
-    let subset = Subset {
-        limit: args.limit.map(NonZeroU64::get),
-        sample: args.sample.map(NonZeroUsize::get),
-        task: args.task.clone(),
-        filter: args.filter.clone(),
+        Err(message) => return fail(&format!("--events: {message}"), 3, Some(&args.job), global),
     };
     let results = streams(args).then(|| Box::new(io::stdout()) as ResultStream);
     let options = RunOptions {
-        subset,
+        subset: args.part.subset(),
         results,
         if_locked: if_locked(args.if_locked),
         fresh: args.fresh,
         ..RunOptions::default()
     };
-    run_and_tell(job, options, events, args.if_locked, global)
+    run_and_tell(&args.job, job, options, events, args.if_locked, global)
 }
 
 /// Runs a job with these options, and tells how it ended: on standard error where results go to standard output.
 pub(super) fn run_and_tell(
+    job_file: &Path,
     job: Job,
     options: RunOptions,
     events: Option<EventFile>,
@@ -61,57 +51,38 @@ pub(super) fn run_and_tell(
     global: &Global,
 ) -> u8 {
     let streams = options.results.is_some();
+    let print = if streams { print_beside } else { print };
+    let fail = if streams { fail_beside } else { fail };
     match run_to_end(job, options, events, global) {
         Ok(summary) => {
             if summary.stop_reason != Some(StopReason::OutputClosed) {
-                tell(&summary, global, if streams { print_beside } else { print });
+                tell(&summary, global, print);
             }
             summary.exit_code
         }
         Err(RunError::Store(StoreError::Locked { .. })) if if_locked == LockedMode::Skip => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(job_file), global),
     }
 }
 
 fn streams(args: &RunArgs) -> bool {
-    args.output.as_deref().is_some_and(|path| path == Path::new("-"))
+    args.part.output.as_deref().is_some_and(|path| path == Path::new("-"))
 }
 
 fn job_args(args: &RunArgs, global: &Global) -> JobArgs {
     JobArgs {
         job_file: args.job.clone(),
         config: global.config.clone(),
-        set: args.set.clone(),
-        input: args.input.clone(),
-        output: args.output.clone().filter(|_| !streams(args)),
-        model: args.model.clone(),
-        routes: args.routes.clone(),
-        concurrency: args.concurrency,
+        set: args.changes.set.clone(),
+        input: args.part.input.clone(),
+        output: args.part.output.clone().filter(|_| !streams(args)),
+        model: args.changes.model.clone(),
+        routes: args.part.routes.clone(),
+        concurrency: args.changes.concurrency,
         deadline: args.deadline.clone(),
         max_failures: args.max_failures.clone(),
-        max_cost: args.max_cost.clone(),
+        max_cost: args.part.max_cost.clone(),
         keys_optional: false,
-    }
-}
-
-/// `--dry-run`.
-fn plan_args(args: &RunArgs) -> PlanArgs {
-    PlanArgs {
-        job: args.job.clone(),
-        input: args.input.clone(),
-        output: args.output.clone(),
-        limit: args.limit,
-        sample: args.sample,
-        task: args.task.clone(),
-        model: args.model.clone(),
-        routes: args.routes.clone(),
-        set: args.set.clone(),
-        concurrency: args.concurrency,
-        max_cost: args.max_cost.clone(),
-        filter: args.filter.clone(),
     }
 }
 

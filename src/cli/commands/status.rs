@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::standing::{ReadError, load, standing};
 use crate::cli::args::{Global, StatusArgs};
 use crate::cli::screen::{self, State, Status};
-use crate::cli::{print, print_error};
+use crate::cli::{fail, print, print_error};
 
 /// How often `--watch` looks.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -29,10 +29,7 @@ pub fn execute(args: &StatusArgs, global: &Global) -> u8 {
     };
     match result {
         Ok(()) => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), args.job.as_deref(), global),
     }
 }
 
