@@ -1,10 +1,12 @@
 //! What a command that sends nothing stands on: the job, its input, and what is done, none of it changed.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tempfile::TempDir;
 
 use super::RunError;
+use super::change::Difference;
 use super::estimate::Experience;
 use super::feed::Matching;
 use super::plan::Plan;
@@ -35,8 +37,8 @@ pub enum Reason {
 }
 
 pub(super) struct Ground {
-    pub plan: Plan,
-    pub input: Input,
+    pub plan: Arc<Plan>,
+    pub input: Arc<Input>,
     state: Option<StateReader>,
     /// Holds what standard input said.
     _spool: Option<TempDir>,
@@ -62,7 +64,19 @@ impl Ground {
         let folder = spool.as_ref().map_or(plan.job.state.as_path(), TempDir::path);
         let input = Input::open(&plan.job.input, folder).map_err(RunError::Input)?;
         check_files(&plan, &input)?;
-        Ok(Self { plan, input, state, _spool: spool })
+        Ok(Self { plan: Arc::new(plan), input: Arc::new(input), state, _spool: spool })
+    }
+
+    /// That of a run which has opened its state, and has not begun.
+    pub fn of_run(plan: &Arc<Plan>, input: &Arc<Input>, state: StateReader) -> Self {
+        Self { plan: Arc::clone(plan), input: Arc::clone(input), state: Some(state), _spool: None }
+    }
+
+    /// What the job asks otherwise than when a run of it last began.
+    pub fn difference(&self) -> Result<Option<Difference>, RunError> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let now = self.plan.job.identity();
+        Ok(state.asked()?.filter(|before| *before != now).map(|before| Difference::new(&before, &now)))
     }
 
     /// The variables of keys that a run would need and that are not set.

@@ -58,4 +58,4 @@ pub use run::{RunOptions, Threads, run};
 pub use selection::Subset;
 pub use shutdown::Stop;
 pub use stream::ResultStream;
-pub use survey::{ModelShare, OverBudget, Resend, Survey, Unsendable, survey};
+pub use survey::{ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable, survey};

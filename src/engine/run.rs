@@ -16,10 +16,10 @@ use super::RunError;
 use super::board::Board;
 use super::bounds;
 use super::budget::Budget;
-use super::change;
 use super::connect::{Transports, connect};
 use super::control::{self, Pause};
 use super::feed::{self, Feed, Matching};
+use super::ground::Ground;
 use super::lock::{self, IfLocked};
 use super::output;
 use super::plan::{Choice, Plan};
@@ -30,13 +30,14 @@ use super::selection::{Selection, Subset};
 use super::shared::Shared;
 use super::shutdown::Stop;
 use super::stream::{ResultStream, Stream, write_done};
+use super::survey::change;
 use super::upstream::Upstream;
 use super::window::Window;
 use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer, Written};
 use crate::source::Input;
-use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, Store};
+use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -257,8 +258,8 @@ impl Run {
 
     /// Says which rows that are done are sent again because the job changed, before they are.
     fn resent(&self, store: &Store) -> Result<Option<String>, RunError> {
-        let change = change::find(&self.plan, &self.input, &self.selection, &self.state, store)?;
-        let words = change.map(|change| change.words());
+        let ground = Ground::of_run(&self.plan, &self.input, StateReader::beside(&self.state, store));
+        let words = change(&ground, &self.selection)?.map(|change| change.words());
         match (words, self.plan.job.on_change) {
             (Some(words), OnChange::Stop) => Err(RunError::Changed(words)),
             (words, OnChange::Resend | OnChange::Stop) => {

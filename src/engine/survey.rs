@@ -7,13 +7,15 @@ use serde::Serialize;
 use super::RunError;
 use super::bounds;
 use super::budget::{Written, spent, word, written};
+use super::change::{Change, Difference};
 use super::estimate::{Experience, FirstCall, Load, Range, duration, output_tokens};
 use super::feed::Standing;
 use super::ground::{Ground, Reason, Record};
 use super::key::{canonical_object, row_hash};
+use super::output::each;
 use super::prepare::{Request, What, prepare};
 use super::selection::{Selection, Subset};
-use crate::job::Job;
+use crate::job::{Job, OnChange};
 use crate::source;
 use crate::types::{FailureKind, Money};
 
@@ -40,9 +42,22 @@ pub struct Survey {
     pub over_budget: Vec<OverBudget>,
     /// Variables of keys that a run needs and that are not set.
     pub missing_keys: Vec<String>,
+    /// Why a run would not begin, where that is so.
+    pub refused: Option<Refusal>,
     /// The job's name.
     #[serde(skip)]
     pub job: String,
+}
+
+/// A run that would end before it begins, with the same words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// How it would end.
+    pub exit_code: u8,
+    /// Why.
+    pub error: String,
+    /// What changes it.
+    pub hint: String,
 }
 
 /// Rows to be sent, by the reason.
@@ -113,18 +128,16 @@ pub fn survey(job: Job, subset: &Subset) -> Result<Survey, RunError> {
     let ground = Ground::open(job)?;
     bounds::check(&ground.plan)?;
     let selection = Selection::new(&ground.plan, &ground.input, subset)?;
-    let mut record = ground.record()?;
-    let mut pass = Pass::new(&ground, Experiences::of(&ground)?);
-    for row in ground.input.records()? {
-        let row = row?;
-        if row.number > selection.limit() {
-            break;
-        }
-        if selection.takes(&ground.plan, &row) {
-            pass.row(&row, &mut record)?;
-        }
+    Ok(Pass::over(&ground, &selection)?.end())
+}
+
+/// What is done and would be sent again because the job asks otherwise than when a run of it last began; `None` where
+/// nothing would. A pass over the input, and only where the job changed.
+pub(super) fn change(ground: &Ground, selection: &Selection) -> Result<Option<Change>, RunError> {
+    if ground.difference()?.is_none() {
+        return Ok(None);
     }
-    Ok(pass.end())
+    Ok(Pass::over(ground, selection)?.change())
 }
 
 /// What is known of each task's answers, by task and upstream.
@@ -140,7 +153,14 @@ impl Experiences {
                 let model = plan.model(upstream);
                 let provider = &plan.job.providers[model.provider].settings.name;
                 let of = [ready.name.to_string(), provider.clone(), model.wire.clone()];
-                by_place.extend(known.get(&of).map(|known| ((task, upstream), *known)));
+                let of_others = || {
+                    let answers = known.iter().filter(|(place, _)| *place[0] == *ready.name);
+                    // Another model of the task is the best guess for one that has not answered yet.
+                    let mean_output = answers.filter_map(|(_, known)| known.mean_output).max()?;
+                    Some(Experience { mean_output: Some(mean_output), ..Experience::default() })
+                };
+                let known = known.get(&of).copied().or_else(of_others);
+                by_place.extend(known.map(|known| ((task, upstream), known)));
             }
         }
         Ok(Self(by_place))
@@ -157,6 +177,16 @@ struct Share {
     output_tokens: Range<u64>,
 }
 
+impl Share {
+    const NONE: Self = Self { rows: 0, input_tokens: 0, output_tokens: Range::NOTHING };
+
+    fn add(&mut self, call: &FirstCall<'_>, output: &Range<u64>) {
+        self.rows += 1;
+        self.input_tokens += call.input_tokens;
+        self.output_tokens.add(output);
+    }
+}
+
 /// The pass under way.
 struct Pass<'a> {
     ground: &'a Ground,
@@ -165,16 +195,32 @@ struct Pass<'a> {
     resend: Resend,
     /// By task and upstream.
     shares: BTreeMap<(usize, usize), Share>,
+    /// Where the job changed.
+    difference: Option<Difference>,
+    /// Rows that are done and that the difference sends again.
+    changed_rows: u64,
+    /// What they send, by task and upstream.
+    changed: BTreeMap<(usize, usize), Share>,
     unsendable: BTreeMap<FailureKind, Unsendable>,
     /// 64 bits of each request, without its row's id.
     requests: Vec<u64>,
 }
 
 impl<'a> Pass<'a> {
-    fn new(ground: &'a Ground, experience: Experiences) -> Self {
+    fn over(ground: &'a Ground, selection: &Selection) -> Result<Self, RunError> {
+        let mut record = ground.record()?;
+        let mut pass = Self::new(ground, Experiences::of(ground)?, ground.difference()?);
+        each(&ground.plan, &ground.input, selection, |row| pass.row(row, &mut record))?;
+        Ok(pass)
+    }
+
+    fn new(ground: &'a Ground, experience: Experiences, difference: Option<Difference>) -> Self {
         Self {
             ground,
             experience,
+            difference,
+            changed_rows: 0,
+            changed: BTreeMap::new(),
             rows: 0,
             resend: Resend::default(),
             shares: BTreeMap::new(),
@@ -196,25 +242,52 @@ impl<'a> Pass<'a> {
         let prepared = prepared.unwrap_or_else(|| prepare(plan, row));
         let reason = if failed { Reason::Failed } else { self.ground.reason(record, &prepared)? };
         self.resend.count(reason);
+        let task = match &prepared.what {
+            What::Ask(request) => Some(request.task),
+            What::Fail { task, .. } => *task,
+        };
+        let task = task.map(|task| &*plan.tasks[task].name);
+        let changed = self.difference.as_ref().is_some_and(|difference| difference.sends_again(reason, task));
+        self.changed_rows += u64::from(changed);
         match prepared.what {
-            What::Ask(request) => self.request(row, &request),
+            What::Ask(request) => self.request(row, &request, changed),
             What::Fail { failure, .. } => self.refuse(row, failure.kind, failure.message),
         }
         Ok(())
     }
 
-    fn request(&mut self, row: &source::Record, request: &Request) {
+    fn request(&mut self, row: &source::Record, request: &Request, changed: bool) {
         let Some(call) = FirstCall::of(&self.ground.plan, request) else {
             let message = "longer than the context of every model of its route".to_owned();
             return self.refuse(row, FailureKind::ContextLength, message);
         };
         self.requests.push(request_hash(request, &call));
         let known = self.experience.get(request.task, call.choice.upstream);
-        let none = || Share { rows: 0, input_tokens: 0, output_tokens: Range::NOTHING };
-        let share = self.shares.entry((request.task, call.choice.upstream)).or_insert_with(none);
-        share.rows += 1;
-        share.input_tokens += call.input_tokens;
-        share.output_tokens.add(&output_tokens(call.output_cap, &known));
+        let (place, output) = ((request.task, call.choice.upstream), output_tokens(call.output_cap, &known));
+        self.shares.entry(place).or_insert(Share::NONE).add(&call, &output);
+        if changed {
+            self.changed.entry(place).or_insert(Share::NONE).add(&call, &output);
+        }
+    }
+
+    /// What is done and would be sent again because the job changed.
+    fn change(&self) -> Option<Change> {
+        let difference = self.difference.as_ref().filter(|_| self.changed_rows > 0)?;
+        let cost = |((_, upstream), share): (&(usize, usize), &Share)| {
+            share.output_tokens.cost(self.ground.plan.model(*upstream).price, share.input_tokens).expected
+        };
+        let cost = self.changed.iter().map(cost).sum::<Option<Money>>();
+        Some(Change { rows: self.changed_rows, why: difference.words(), cost })
+    }
+
+    fn refused(&self) -> Option<Refusal> {
+        match self.ground.plan.job.on_change {
+            OnChange::Resend => None,
+            OnChange::Stop => self.change().map(|change| {
+                let hint = "to send them again: --set run.on_change=resend".to_owned();
+                Refusal { exit_code: RunError::Changed(String::new()).exit_code(), error: change.words(), hint }
+            }),
+        }
     }
 
     fn refuse(&mut self, row: &source::Record, kind: FailureKind, message: String) {
@@ -245,6 +318,7 @@ impl<'a> Pass<'a> {
             bound_by,
             duplicates: (self.requests.len() - distinct) as u64,
             missing_keys: self.ground.missing_keys(),
+            refused: self.refused(),
             job: plan.job.name.clone(),
             unsendable: self.unsendable.into_values().collect(),
         }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::error::io_error;
 use super::log::{HEADER, LOG, check_header};
 use super::scan::Scan;
-use super::{End, Ended, LogReader, OrderReader, StateDir, StoreError, read_totals};
+use super::{End, Ended, LogReader, OrderReader, StateDir, Store, StoreError, read_totals};
 use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage};
 
 /// A job's state, to look at.
@@ -42,10 +42,24 @@ impl StateReader {
         Ok(Some(Self { dir, log, ledger }))
     }
 
+    /// The state that this store writes, as it is now: with the store's own sums, as saved ones may be damaged.
+    #[must_use]
+    pub fn beside(dir: &StateDir, store: &Store) -> Self {
+        Self { dir: dir.clone(), log: dir.file(LOG), ledger: store.ledger().clone() }
+    }
+
     /// The sums as they were last saved: at most a second old while a run is on.
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What the job asked when a run of it last began; `None` where that is not on record.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn asked(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.dir.asked()
     }
 
     /// A reader of single outcomes.

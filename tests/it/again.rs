@@ -152,3 +152,61 @@ fn rows_that_are_new_are_no_change_of_the_job() {
     assert_eq!(grown.code, Some(4), "{grown:?}");
     assert!(!grown.stderr.contains("the job changed"), "{grown:?}");
 }
+
+#[test]
+fn a_plan_says_that_a_run_would_be_refused_in_the_words_of_the_run() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    let stop = ["--set", "run.on_change=stop", "--json"];
+    let plan = |more: &[&str]| world.overnight(&[&["plan", "job.toml"], &stop[..], more].concat()).summary();
+    assert_eq!(plan(&[])["refused"], Value::Null);
+    world.write("job.toml", world.read("job.toml").replace("Tag {{", "Label {{"));
+
+    let planned = plan(&[]);
+    let ran = world.overnight(&[&["run", "job.toml", "-q"], &stop[..]].concat());
+    let told = ran.summary();
+    assert_eq!((ran.code, &told["exit_code"], &told["job_file"]), (Some(3), &json!(3), &json!("job.toml")), "{ran:?}");
+    assert_eq!(planned["refused"]["error"], told["error"]);
+    assert_eq!((&planned["refused"]["exit_code"], &planned["resend"]["job_changed"]), (&json!(3), &json!(20)));
+    for hint in [&planned["refused"]["hint"], &told["hint"]] {
+        assert!(hint.as_str().unwrap().contains("--set run.on_change=resend"), "{hint}");
+    }
+    assert_eq!(plan(&["--set", "run.on_change=resend"])["refused"], Value::Null);
+    let text = world.overnight(&["plan", "job.toml", "--set", "run.on_change=stop"]);
+    assert_eq!(text.code, Some(0));
+    for words in ["ends with 3", told["error"].as_str().unwrap(), "--set run.on_change=resend"] {
+        assert!(text.stdout.contains(words), "{text:?}");
+    }
+}
+
+#[test]
+fn what_a_note_says_of_a_change_is_what_the_plan_said() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    world.write("job.toml", world.read("job.toml").replace("Tag {{", "Label {{"));
+    let plan = world.overnight(&["plan", "job.toml", "--json"]).summary();
+    let ran = world.overnight(&["run", "job.toml"]);
+    let cost = plan["by_model"][0]["cost_usd"]["expected"].as_f64().unwrap();
+    let (_, told) = ran.stderr.split_once("20 rows that are done must be sent again, for about ").unwrap();
+    let told: f64 = told.split(' ').next().unwrap().parse().unwrap();
+    assert!(told >= cost && told < cost + 0.001, "{told} {cost}");
+}
+
+#[test]
+fn outcomes_of_rows_that_are_not_asked_for_make_no_change() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.overnight(&["run", "job.toml"]);
+    // Another task, which asks nothing of these rows; ten of them went away, and ten are new.
+    let more = "[tasks.other]\nmodel = \"long\"\nprompt = \"Other\"\n[models.short]";
+    let job = world.read("job.toml").replace("[models.short]", more);
+    world.write("job.toml", job.replace("path = \"in.jsonl\"", "path = \"in.jsonl\"\ntask = \"'tag'\""));
+    world.write("in.jsonl", rows(30)[10..].join("\n"));
+    let stop = ["run", "job.toml", "--set", "run.on_change=stop", "--json"];
+    let part = world.overnight(&[&stop[..], &["--where", "id > 25"]].concat());
+    assert_eq!((part.code, attempts(&part)), (Some(4), 5), "{part:?}");
+    let whole = world.overnight(&stop);
+    assert_eq!((whole.code, attempts(&whole)), (Some(4), 5), "{whole:?}");
+}

@@ -30,6 +30,9 @@ pub fn survey_text(survey: &Survey) -> String {
     }
     text.whole(&match survey.remaining {
         0 => "Nothing is left to send.".to_owned(),
+        _ if survey.refused.is_some() => {
+            "Send them: `overnight run` with the same arguments and --set run.on_change=resend.".to_owned()
+        }
         _ => "Send them: `overnight run` with the same arguments.".to_owned(),
     });
     text.0
@@ -77,6 +80,11 @@ fn warnings(survey: &Survey, text: &mut Lines) {
             if over.spent_usd > Money::ZERO { format!(", {} spent", usd(over.spent_usd)) } else { String::new() };
         let (max, expected) = (usd(over.max_usd), usd(over.expected_usd));
         text.add("warning", &format!("about {expected} is over {} ({max}{per}{spent}): the run will stop", over.key));
+    }
+    if let Some(refused) = &survey.refused {
+        let code = refused.exit_code;
+        text.add("refused", &format!("run sends nothing and ends with {code}, as run.on_change is \"stop\":"));
+        text.add("", &refused.error);
     }
     for name in &survey.missing_keys {
         text.add("warning", &format!("environment variable {name} is not set; run needs it"));
