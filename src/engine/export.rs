@@ -3,14 +3,14 @@
 use std::collections::HashSet;
 
 use super::RunError;
+use super::feed::Matching;
 use super::output::{columns, each, with_row};
 use super::plan::Plan;
-use super::prepare::prepare;
 use super::selection::{Selection, Subset};
 use crate::job::Job;
 use crate::sink::{ExportFormat, ExportTarget, Exporter};
 use crate::source::{Format, Input};
-use crate::store::{LogReader, StateDir, StoreView};
+use crate::store::StateReader;
 
 /// What is exported, and where to.
 pub struct ExportOptions {
@@ -47,19 +47,19 @@ pub struct Exported {
 /// Where job and input do not fit, or something cannot be read or written.
 pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunError> {
     let plan = Plan::new(job)?;
-    let Some(state) = StateDir::open_existing(&plan.job.state)? else { return Ok(None) };
+    let Some(state) = StateReader::open(&plan.job.state, &plan.job.file)? else { return Ok(None) };
     // A spool of its own: a run that is on reads the one in the state directory.
     let spool = tempfile::tempdir().map_err(|error| RunError::Thread(error.to_string()))?;
     let input = Input::open(&plan.job.input, spool.path()).map_err(RunError::Input)?;
     plan.check_columns(&input)?;
-    let Some(mut view) = StoreView::open(&state, plan.identity(&input))? else { return Ok(None) };
-    let mut log = LogReader::open(&state)?;
+    let mut matching = Matching::seen(&state, plan.identity(&input))?;
+    let mut log = state.log()?;
     let selection = Selection::new(&plan, &input, &Subset::default())?;
     check_target(&options.target, &input)?;
     let mut out = exporter(&plan, &input, options.what, options.target)?;
     let mut exported = Exported::default();
     each(&plan, &input, &selection, |record| {
-        let Some(end) = view.find(record.number, || prepare(&plan, record).key)? else {
+        let (Some(end), _) = matching.find(&plan, record)? else {
             exported.not_done += 1;
             return Ok(());
         };

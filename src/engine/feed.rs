@@ -23,7 +23,7 @@ use crate::event::StopReason;
 use crate::job::RetryFailed;
 use crate::retry::is_transient;
 use crate::source::{Record, Records};
-use crate::store::{End, KeyIndex, OrderReader, Store};
+use crate::store::{End, KeyIndex, OrderReader, StateReader, Store};
 use crate::types::FailureKind;
 
 /// Matched rows are handed to the recorder in pieces of this many.
@@ -80,6 +80,14 @@ enum Verdict {
 }
 
 impl Matching {
+    /// As one that only reads finds them.
+    pub fn seen(state: &StateReader, identity: [u8; 16]) -> Result<Self, RunError> {
+        Ok(match state.order_for(identity)? {
+            Some((order, _)) => Self::ByNumber(order),
+            None => Self::ByKey(KeyIndex::build(state.outcomes()?.map(|outcome| Ok(outcome?.ended)))?),
+        })
+    }
+
     /// A row's end, and its request where it had to be rendered for that.
     pub fn find(&mut self, plan: &Plan, record: &Record) -> Result<(Option<End>, Option<Prepared>), RunError> {
         match self {

@@ -258,7 +258,7 @@ impl Run {
 
     /// Says which rows that are done are sent again because the job changed, before they are.
     fn resent(&self, store: &Store) -> Result<Option<String>, RunError> {
-        let ground = Ground::of_run(&self.plan, &self.input, StateReader::beside(&self.state, store));
+        let ground = Ground::of_run(&self.plan, &self.input, StateReader::beside(&self.state, store)?);
         let words = change(&ground, &self.selection)?.map(|change| change.words());
         match (words, self.plan.job.on_change) {
             (Some(words), OnChange::Stop) => Err(RunError::Changed(words)),
@@ -385,7 +385,7 @@ impl Run {
 }
 
 /// How this invocation finds what is done.
-fn matching(store: &mut Store, identity: [u8; 16]) -> Result<Matching, RunError> {
+pub(super) fn matching(store: &mut Store, identity: [u8; 16]) -> Result<Matching, RunError> {
     Ok(match store.order_for(identity)? {
         OrderState::Matched => Matching::ByNumber(store.order()?),
         OrderState::Unmatched => Matching::ByKey(KeyIndex::build(store.outcomes())?),

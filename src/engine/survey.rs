@@ -17,6 +17,7 @@ use super::prepare::{Request, What, prepare};
 use super::selection::{Selection, Subset};
 use crate::job::{Job, OnChange};
 use crate::source;
+use crate::store::StateReader;
 use crate::types::{FailureKind, Money};
 
 /// What a run would do.
@@ -326,7 +327,7 @@ impl<'a> Pass<'a> {
 
     fn over_budget(&self, shares: &[ModelShare]) -> Vec<OverBudget> {
         let job = &self.ground.plan.job;
-        let ledger = self.ground.state().map(|state| state.ledger().clone()).unwrap_or_default();
+        let ledger = self.ground.state().and_then(StateReader::ledger).cloned().unwrap_or_default();
         let now = jiff::Zoned::now();
         let of = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());

@@ -34,7 +34,6 @@ mod state_reader;
 #[cfg(test)]
 mod tests;
 mod totals;
-mod view;
 
 pub use checkpoint::{Checkpoint, MemoryCheckpoint, Records};
 pub use control::Control;
@@ -53,4 +52,3 @@ pub use slot::FlightEntry;
 pub use standing::{Since, Standing, read_standing};
 pub use state_reader::{Logged, LoggedOutcome, StateReader};
 pub use totals::{TotalsFile, read_totals};
-pub use view::StoreView;

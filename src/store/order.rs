@@ -274,19 +274,6 @@ fn read_header(file: &File, path: &Path) -> Result<Option<Header>, StoreError> {
     }
 }
 
-/// Up to where in the log the order on disk is known to tell all outcomes of today's rows; `None` where it is not of this
-/// identity, or not all rows have been matched.
-pub(super) fn matched_upto(dir: &StateDir, identity: [u8; 16]) -> Result<Option<u64>, StoreError> {
-    let path = dir.file(NAME);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(io_error("open", &path)(error)),
-    };
-    let header = read_header(&file, &path)?.filter(|header| header.identity == identity && header.matched);
-    Ok(header.map(|header| header.base.max(header.synced)))
-}
-
 /// The order, read by row: cheap where rows come in order. Sees what the writer had flushed when the page was read.
 pub struct OrderReader {
     path: PathBuf,

@@ -27,7 +27,12 @@ impl LogReader {
     pub fn open(dir: &StateDir) -> Result<Self, StoreError> {
         let path = dir.file(LOG);
         let file = File::open(&path).map_err(io_error("open", &path))?;
-        Ok(Self { path, pages: Pages::new(file, PAGES), line: Vec::new() })
+        Ok(Self::over(file, path))
+    }
+
+    /// A reader of the log that is open here, whatever stands under its name by now.
+    pub(super) fn over(file: File, path: PathBuf) -> Self {
+        Self { path, pages: Pages::new(file, PAGES), line: Vec::new() }
     }
 
     /// The outcome whose line begins at this offset, in bytes.

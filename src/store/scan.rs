@@ -1,7 +1,8 @@
 //! Reads the log's lines in order, in memory that does not grow with the log.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::StoreError;
@@ -20,20 +21,37 @@ pub(super) enum Scanned {
     Torn,
 }
 
+/// A file read on from a place of its own, whoever else reads it through the same handle.
+struct From {
+    file: File,
+    at: u64,
+}
+
+impl Read for From {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
 /// A pass over the log.
 pub(super) struct Scan {
     path: PathBuf,
-    reader: BufReader<File>,
+    reader: BufReader<From>,
     end: u64,
     line: Vec<u8>,
 }
 
 impl Scan {
     pub(super) fn open(path: &Path, from: u64) -> Result<Self, StoreError> {
-        let mut file = File::open(path).map_err(io_error("open", path))?;
-        file.seek(SeekFrom::Start(from)).map_err(io_error("read", path))?;
-        let reader = BufReader::with_capacity(BUFFER, file);
-        Ok(Self { path: path.to_owned(), reader, end: from, line: Vec::new() })
+        Ok(Self::over(File::open(path).map_err(io_error("open", path))?, path, from))
+    }
+
+    /// A pass over the log that is open here, whatever stands under its name by now.
+    pub(super) fn over(file: File, path: &Path, from: u64) -> Self {
+        let reader = BufReader::with_capacity(BUFFER, From { file, at: from });
+        Self { path: path.to_owned(), reader, end: from, line: Vec::new() }
     }
 
     /// Where the next piece begins, in bytes.

@@ -11,11 +11,13 @@ use super::scan::Scan;
 use super::{End, Ended, LogReader, OrderReader, StateDir, Store, StoreError, read_totals};
 use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage};
 
-/// A job's state, to look at.
+/// A job's state, to look at. All that it tells is of one log, the one that was there when it was opened.
 pub struct StateReader {
     dir: StateDir,
-    log: PathBuf,
-    ledger: Ledger,
+    path: PathBuf,
+    log: File,
+    /// As they were last saved, at most a second old while a run is on; `None` where they are not there to be read.
+    ledger: Option<Ledger>,
 }
 
 impl StateReader {
@@ -28,30 +30,37 @@ impl StateReader {
         let Some(dir) = StateDir::open_existing(path)? else { return Ok(None) };
         let job_file = job_file.canonicalize().unwrap_or_else(|_| job_file.to_owned());
         dir.is_claimed_by(&job_file)?;
-        let log = dir.file(LOG);
-        let file = match File::open(&log) {
+        let path = dir.file(LOG);
+        let log = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io_error("open", &log)(error)),
+            Err(error) => return Err(io_error("open", &path)(error)),
         };
-        let len = file.metadata().map_err(io_error("look at", &log))?.len();
-        if !check_header(&file, len, &log)? {
+        let len = log.metadata().map_err(io_error("look at", &path))?.len();
+        if !check_header(&log, len, &path)? {
             return Ok(None);
         }
-        let ledger = read_totals(&dir)?.map(|totals| totals.ledger).unwrap_or_default();
-        Ok(Some(Self { dir, log, ledger }))
+        let ledger = match read_totals(&dir) {
+            Err(StoreError::Totals { .. }) => None,
+            totals => totals?.map(|totals| totals.ledger),
+        };
+        Ok(Some(Self { dir, path, log, ledger }))
     }
 
     /// The state that this store writes, as it is now: with the store's own sums, as saved ones may be damaged.
-    #[must_use]
-    pub fn beside(dir: &StateDir, store: &Store) -> Self {
-        Self { dir: dir.clone(), log: dir.file(LOG), ledger: store.ledger().clone() }
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn beside(dir: &StateDir, store: &Store) -> Result<Self, StoreError> {
+        let path = dir.file(LOG);
+        let log = File::open(&path).map_err(io_error("open", &path))?;
+        Ok(Self { dir: dir.clone(), path, log, ledger: Some(store.ledger().clone()) })
     }
 
-    /// The sums as they were last saved: at most a second old while a run is on.
+    /// The sums as they were last saved: at most a second old while a run is on; `None` where they cannot be read.
     #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub fn ledger(&self) -> Option<&Ledger> {
+        self.ledger.as_ref()
     }
 
     /// What the job asked when a run of it last began; `None` where that is not on record.
@@ -67,7 +76,7 @@ impl StateReader {
     /// # Errors
     /// I/O.
     pub fn log(&self) -> Result<LogReader, StoreError> {
-        LogReader::open(&self.dir)
+        Ok(LogReader::over(self.handle()?, self.path.clone()))
     }
 
     /// All outcomes of the log.
@@ -75,7 +84,7 @@ impl StateReader {
     /// # Errors
     /// I/O.
     pub fn outcomes(&self) -> Result<Logged, StoreError> {
-        Ok(Logged { scan: Scan::open(&self.log, HEADER.len() as u64)?, open_run: None })
+        Ok(Logged { scan: self.scan(HEADER.len() as u64)?, open_run: None })
     }
 
     /// The outcomes in about the last `bytes` of the log.
@@ -83,28 +92,37 @@ impl StateReader {
     /// # Errors
     /// I/O.
     pub fn last_outcomes(&self, bytes: u64) -> Result<Logged, StoreError> {
-        let len = self.log.metadata().map_err(io_error("look at", &self.log))?.len();
+        let len = self.log.metadata().map_err(io_error("look at", &self.path))?.len();
         let from = len.saturating_sub(bytes).max(HEADER.len() as u64);
         // One byte early: where a line begins just there, it is not lost with what stands before it.
-        let mut scan = Scan::open(&self.log, from - 1)?;
+        let mut scan = self.scan(from - 1)?;
         scan.next_raw()?;
         Ok(Logged { scan, open_run: None })
     }
 
     /// The order of outcomes by record number, where one was made for this identity (of the input and the job), and where
-    /// the run that goes on began in the log, if there is one.
+    /// the run that goes on began in the log, if there is one. `None` where only a pass over the log can tell.
     ///
     /// # Errors
     /// I/O.
     pub fn order_for(&self, identity: [u8; 16]) -> Result<Option<(OrderReader, Option<u64>)>, StoreError> {
+        let Some(ledger) = &self.ledger else { return Ok(None) };
         let Some((mut order, late_from)) = OrderReader::open_matched(&self.dir, identity)? else { return Ok(None) };
-        let open_run = self.ledger.open_run().map(|run| run.offset);
-        let mut late = Logged { scan: Scan::open(&self.log, late_from)?, open_run };
+        let open_run = ledger.open_run().map(|run| run.offset);
+        let mut late = Logged { scan: self.scan(late_from)?, open_run };
         for outcome in &mut late {
             let ended = outcome?.ended;
             order.put_late(ended.row, ended.end);
         }
         Ok(Some((order, late.open_run)))
+    }
+
+    fn scan(&self, from: u64) -> Result<Scan, StoreError> {
+        Ok(Scan::over(self.handle()?, &self.path, from))
+    }
+
+    fn handle(&self) -> Result<File, StoreError> {
+        self.log.try_clone().map_err(io_error("open", &self.path))
     }
 }
 
