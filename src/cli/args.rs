@@ -147,6 +147,9 @@ pub enum Command {
     /// Steer a running job: pause, resume or drain
     #[command(after_long_help = examples::CONTROL)]
     Control(ControlArgs),
+    /// Forget what no row of the input needs any more; what was paid stays in the report
+    #[command(after_long_help = examples::PRUNE)]
+    Prune(PruneArgs),
     /// Look at data and write a job file that runs
     #[command(after_long_help = examples::INIT)]
     Init(InitArgs),
@@ -318,6 +321,23 @@ pub enum ControlWord {
     Resume,
     /// As SIGTERM: calls in flight finish, then the run stops
     Drain,
+}
+
+/// `overnight prune`.
+#[derive(Debug, clap::Args)]
+pub struct PruneArgs {
+    /// The job file
+    #[arg(value_name = "JOB")]
+    pub job: PathBuf,
+    /// Only tell what would be forgotten
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Any key of the job file, as it was run
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// What to do while a run holds this job's lock
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
+    pub if_locked: LockedMode,
 }
 
 /// `overnight report`.

@@ -105,3 +105,14 @@ Examples:
   overnight control jobs/tag.toml pause          no more calls; those in flight finish
   overnight control jobs/tag.toml resume
   overnight control jobs/tag.toml drain          as SIGTERM does";
+
+pub const PRUNE: &str = "\
+Examples:
+  overnight prune jobs/tag.toml --dry-run        what would be forgotten
+  overnight prune jobs/tag.toml                  forget it
+  overnight prune jobs/tag.toml --set input.path=may.csv
+                                                 for a job that is run over this input
+
+An outcome is kept while a row of the input takes it: same id, prompt, params and
+model. After a change of the job, run first: prune forgets the answers to the old
+prompt. What was paid stays in status and report; archive/ is left alone.";

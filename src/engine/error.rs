@@ -43,6 +43,11 @@ pub enum RunError {
         "the input changed while it was read; nothing is lost\n  hint: run the same command again, it goes on with the input as it is then"
     )]
     InputChanged,
+    /// There is no row that could need anything; nothing was forgotten.
+    #[error(
+        "the input has no rows; nothing was forgotten\n  hint: to put all that is kept aside, `run --fresh` begins anew"
+    )]
+    NoRows,
     /// A provider's client cannot be made.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -85,6 +90,7 @@ impl RunError {
             | Self::Changed(_)
             | Self::Output(_)
             | Self::OutputIsInput(_)
+            | Self::NoRows
             | Self::Provider(_)
             | Self::Simulator { .. }
             | Self::Store(StoreError::OtherJob { .. }) => 3,

@@ -30,6 +30,7 @@ mod output;
 mod plan;
 mod prepare;
 mod progress;
+mod prune;
 mod recorder;
 mod retry;
 mod rules;
@@ -52,6 +53,7 @@ pub use explain::{Explanation, KeyParts, KnownOutcome, RouteStop, RowRef, explai
 pub use export::{ExportOptions, ExportWhat, Exported, export};
 pub use ground::Reason;
 pub use lock::IfLocked;
+pub use prune::{Forgotten, PruneOptions, Pruning, prune};
 pub use recorder::Watcher;
 pub use retry::Retry;
 pub use run::{RunOptions, Threads, run};

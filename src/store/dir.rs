@@ -1,7 +1,7 @@
 //! The state directory itself: whose it is, and how it is put aside.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +52,11 @@ impl StateDir {
     /// A file in it.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Makes the names in it last through a power loss.
+    pub(super) fn sync(&self) -> Result<(), StoreError> {
+        File::open(&self.path).and_then(|dir| dir.sync_all()).map_err(io_error("sync", &self.path))
     }
 
     /// Takes the lock that every writer must hold. A dead holder is no obstacle.

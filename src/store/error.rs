@@ -67,6 +67,16 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The lines of the log do not add up to what the checkpoint knows.
+    #[error(
+        "{} does not add up to what the checkpoint knows of it; nothing was forgotten; move the folder {} away and try again",
+        path.display(),
+        path.with_file_name("sled").display()
+    )]
+    Sums {
+        /// The log.
+        path: PathBuf,
+    },
     /// The checkpoint failed while it was in use.
     #[error("the checkpoint {} failed: {reason}; run again, it is made anew from the log where needed", path.display())]
     Checkpoint {

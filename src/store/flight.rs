@@ -22,7 +22,7 @@ pub struct Flight {
     /// The call in each slot, 0 where it is free. Set before the file says so and cleared after, so that it never misses one.
     calls: Vec<AtomicU64>,
     /// How many slots can be taken; `calls` is longer where an earlier process had more and left calls in them.
-    slots: usize,
+    pub(super) slots: usize,
 }
 
 /// What an earlier process left in the file.

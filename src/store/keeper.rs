@@ -220,6 +220,10 @@ impl Store {
         self.meta.ledger.count(line);
         match line {
             LogLine::Run(_) | LogLine::RunEnd(_) => Ok(()),
+            LogLine::Carried(carried) => {
+                self.meta.next_call = self.meta.next_call.max(carried.next_call);
+                Ok(())
+            }
             LogLine::Attempt(attempt) => {
                 self.saw_call(attempt.call);
                 self.meta.spent.count_attempt(attempt);

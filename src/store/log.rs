@@ -15,7 +15,9 @@ use crate::types::LogLine;
 pub(super) const LOG: &str = "results.log";
 /// The log's first line.
 pub(super) const HEADER: &[u8] = b"{\"overnight_log\":1}\n";
-const VERSION: u64 = 1;
+/// The first line of a log with `carried` lines, which earlier versions cannot count. As long as the other one.
+pub(super) const PRUNED_HEADER: &[u8; HEADER.len()] = b"{\"overnight_log\":2}\n";
+const VERSION: u64 = 2;
 
 #[derive(Deserialize)]
 struct Header {

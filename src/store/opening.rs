@@ -7,7 +7,10 @@ use super::keeper::AtOpen;
 use super::log::{HEADER, LOG, Log};
 use super::meta::{self, Meta, read_tail};
 use super::scan::{Scan, Scanned};
-use super::{Checkpoint, Flight, FlightEntry, Opened, SledCheckpoint, StateDir, Store, StoreError, packed};
+use super::sled_checkpoint::SLED;
+use super::{
+    Checkpoint, Flight, FlightEntry, Opened, SledCheckpoint, StateDir, Store, StoreError, packed, prune, totals,
+};
 use crate::types::{AttemptLine, LogLine, Money, RunLine};
 
 impl Store {
@@ -20,8 +23,10 @@ impl Store {
     pub fn open(dir: &StateDir, slots: usize, at_ms: u64) -> Result<(Self, Opened), StoreError> {
         // Before anything is moved aside: is this a log that we know?
         Log::open(dir.file(LOG))?;
+        let is_there = dir.file(SLED).exists();
         let (checkpoint, note) = SledCheckpoint::open(dir, at_ms)?;
-        Self::open_noted(dir, Box::new(checkpoint), slots, at_ms, note)
+        let before = if is_there { Before::Moved(note) } else { Before::Missing };
+        Self::open_noted(dir, Box::new(checkpoint), slots, at_ms, before)
     }
 
     /// [`Store::open`] with a checkpoint of another kind.
@@ -34,7 +39,7 @@ impl Store {
         slots: usize,
         at_ms: u64,
     ) -> Result<(Self, Opened), StoreError> {
-        Self::open_noted(dir, checkpoint, slots, at_ms, None)
+        Self::open_noted(dir, checkpoint, slots, at_ms, Before::Moved(None))
     }
 
     fn open_noted(
@@ -42,13 +47,14 @@ impl Store {
         mut checkpoint: Box<dyn Checkpoint>,
         slots: usize,
         at_ms: u64,
-        damage: Option<String>,
+        before: Before,
     ) -> Result<(Self, Opened), StoreError> {
         let log = Log::open(dir.file(LOG))?;
+        prune::clear_leftovers(dir);
         let (flight, left) = Flight::open(dir, slots)?;
-        let mut damage = damage.map(|moved| format!("the checkpoint was damaged: {moved}"));
+        let mut damage = before.damage(log.len());
         let found = match load(&*checkpoint, &log) {
-            // What there was has been moved aside just now.
+            // There was none, or it has been moved aside just now.
             Ok(_) | Err(_) if damage.is_some() => None,
             Ok(found) => found,
             Err(reason) => {
@@ -80,6 +86,7 @@ impl Store {
             store.checkpoint(true)?;
             notes.insert(0, format!("{damage}, and rebuilt from the log ({} rows)", store.meta.outcomes));
         }
+        totals::mend(dir, store.log.len(), &store.meta.ledger)?;
         notes.extend(words_on(&left));
         let possibly_billed = store.settle(left.entries, at_ms)?;
         let (next_call, spent) = (store.meta.next_call, store.meta.spent.by_key());
@@ -148,6 +155,24 @@ impl Store {
         self.flight.clear()?;
         self.settled.clear();
         Ok(lines)
+    }
+}
+
+/// What was there when the checkpoint was opened.
+enum Before {
+    /// Nothing.
+    Missing,
+    /// One that was damaged and moved aside, as these words say, or that may be sound.
+    Moved(Option<String>),
+}
+
+impl Before {
+    /// Words on a checkpoint that has to be made anew for a log of this length.
+    fn damage(self, log_len: u64) -> Option<String> {
+        match self {
+            Self::Missing => (log_len > HEADER.len() as u64).then(|| "the checkpoint was gone".to_owned()),
+            Self::Moved(note) => note.map(|moved| format!("the checkpoint was damaged: {moved}")),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::error::io_error;
 use super::pages::Pages;
 use super::{End, StateDir, StoreError};
 
-const NAME: &str = "order";
+pub(super) const NAME: &str = "order";
 const MAGIC: &[u8; 8] = b"ovorder\x02";
 const HEADER: usize = 72;
 const ENTRY: u64 = 8;

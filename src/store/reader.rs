@@ -45,7 +45,7 @@ impl LogReader {
         }
         match serde_json::from_slice(&self.line) {
             Ok(LogLine::Outcome(outcome)) => Ok(*outcome),
-            Ok(LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Attempt(_)) => {
+            Ok(LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Attempt(_) | LogLine::Carried(_)) => {
                 Err(self.broken(offset, "the line is no outcome"))
             }
             Err(error) => Err(self.broken(offset, &error.to_string())),

@@ -67,6 +67,11 @@ impl Scan {
         })
     }
 
+    /// The piece that [`Scan::next`] gave last, as it stands.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.line
+    }
+
     /// The next whole line as it stands; `None` at the end of the last one.
     pub(super) fn next_raw(&mut self) -> Result<Option<&[u8]>, StoreError> {
         Ok(if self.read()? == Some(true) { Some(&self.line) } else { None })

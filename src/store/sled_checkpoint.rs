@@ -20,6 +20,9 @@ const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
 const NO_HANDLES: [i32; 2] = [24, 23];
 
+/// Its folder's name in the state directory.
+pub(super) const SLED: &str = "sled";
+
 /// A checkpoint in a folder `sled/` of the state directory.
 pub struct SledCheckpoint {
     path: PathBuf,
@@ -33,7 +36,7 @@ impl SledCheckpoint {
     /// # Errors
     /// I/O that is no damage: a full disk, missing rights, another process that has it open.
     pub fn open(dir: &StateDir, at_ms: u64) -> Result<(Self, Option<String>), StoreError> {
-        let path = dir.file("sled");
+        let path = dir.file(SLED);
         match open_db(&path) {
             Ok(db) => Ok((Self { path, db: Some(db) }, None)),
             Err(Trouble::Surroundings(reason) | Trouble::InUse(reason)) => Err(StoreError::Checkpoint { path, reason }),

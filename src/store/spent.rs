@@ -1,6 +1,7 @@
 //! What rows without an outcome have cost so far: after a stop they go on, and their cost with them.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -28,16 +29,7 @@ impl Spent {
 
     /// Forgets what the outcome's own trail tells.
     pub(super) fn count_outcome(&mut self, line: &OutcomeLine) {
-        let Some(attempts) = self.rows.get_mut(&line.key) else { return };
-        let before = attempts.len();
-        attempts.retain(|(row, _)| *row != line.row);
-        // A row that moved since its first attempts has them under its old number; one without a trail had none at all.
-        if attempts.len() == before && !line.trail.is_empty() {
-            attempts.clear();
-        }
-        if attempts.is_empty() {
-            self.rows.remove(&line.key);
-        }
+        take_told(&mut self.rows, line);
     }
 
     /// The attempts by key, in the order of the log.
@@ -45,6 +37,23 @@ impl Spent {
         let trail = |attempts: &[(u64, TrailEntry)]| attempts.iter().map(|(_, entry)| entry.clone()).collect();
         self.rows.iter().map(|(key, attempts)| (*key, trail(attempts))).collect()
     }
+}
+
+/// Takes out what is kept of the attempts that this outcome's own trail tells; by key, each with its row.
+pub(super) fn take_told<T>(rows: &mut HashMap<Key, Vec<(u64, T)>>, line: &OutcomeLine) -> Vec<(u64, T)> {
+    let Entry::Occupied(mut attempts) = rows.entry(line.key) else { return Vec::new() };
+    let (mut told, mut others): (Vec<_>, Vec<_>) =
+        std::mem::take(attempts.get_mut()).into_iter().partition(|(row, _)| *row == line.row);
+    // A row that moved since its first attempts has them under its old number; one without a trail had none at all.
+    if told.is_empty() && !line.trail.is_empty() {
+        std::mem::swap(&mut told, &mut others);
+    }
+    if others.is_empty() {
+        attempts.remove();
+    } else {
+        attempts.insert(others);
+    }
+    told
 }
 
 impl From<Vec<(Key, Vec<(u64, TrailEntry)>)>> for Spent {

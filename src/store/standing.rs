@@ -117,7 +117,7 @@ impl Since {
                 self.failed += u64::from(outcome.failure.is_some());
                 self.truncated += u64::from(outcome.failure.is_none() && outcome.truncated);
             }
-            LogLine::Attempt(_) | LogLine::RunEnd(_) => {}
+            LogLine::Attempt(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => {}
         }
     }
 }
@@ -126,7 +126,7 @@ fn call_of(line: &LogLine) -> Option<CallNumber> {
     match line {
         LogLine::Attempt(attempt) => Some(attempt.call),
         LogLine::Outcome(outcome) => Some(outcome.call),
-        LogLine::Run(_) | LogLine::RunEnd(_) => None,
+        LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => None,
     }
 }
 

@@ -1,12 +1,14 @@
 //! The state as others than its writer see it: no lock, no checkpoint, nothing made or changed, also while a run is on.
 
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
 use super::error::io_error;
 use super::log::{HEADER, LOG, check_header};
+use super::prune::{Needed, Pruned, weigh};
 use super::scan::Scan;
 use super::{End, Ended, LogReader, OrderReader, StateDir, Store, StoreError, read_totals};
 use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage};
@@ -108,6 +110,10 @@ impl StateReader {
     pub fn order_for(&self, identity: [u8; 16]) -> Result<Option<(OrderReader, Option<u64>)>, StoreError> {
         let Some(ledger) = &self.ledger else { return Ok(None) };
         let Some((mut order, late_from)) = OrderReader::open_matched(&self.dir, identity)? else { return Ok(None) };
+        // An order is of the log that was there when it was: both are replaced when the log is pruned.
+        if !self.is_current()? {
+            return Ok(None);
+        }
         let open_run = ledger.open_run().map(|run| run.offset);
         let mut late = Logged { scan: self.scan(late_from)?, open_run };
         for outcome in &mut late {
@@ -115,6 +121,26 @@ impl StateReader {
             order.put_late(ended.row, ended.end);
         }
         Ok(Some((order, late.open_run)))
+    }
+
+    /// What the log would come to without the outcomes that nothing needs.
+    ///
+    /// # Errors
+    /// [`StoreError::BrokenLine`] where an outcome that is needed does not stand there; I/O.
+    pub fn pruned(&self, needed: &Needed) -> Result<Pruned, StoreError> {
+        let begin = HEADER.len() as u64;
+        weigh(self.scan(begin)?, self.scan(begin)?, needed, &self.path)
+    }
+
+    /// Whether the log that was opened is still the one that stands under its name.
+    fn is_current(&self) -> Result<bool, StoreError> {
+        let opened = self.log.metadata().map_err(io_error("look at", &self.path))?;
+        let named = match self.path.metadata() {
+            Ok(named) => named,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(io_error("look at", &self.path)(error)),
+        };
+        Ok((opened.dev(), opened.ino()) == (named.dev(), named.ino()))
     }
 
     fn scan(&self, from: u64) -> Result<Scan, StoreError> {

@@ -44,6 +44,16 @@ pub(super) fn save(dir: &StateDir, at: u64, log_len: u64, ledger: &Ledger, extra
     fs::rename(&beside, &path).map_err(io_error("replace", &path))
 }
 
+/// Makes totals fit a log that is shorter than the one that they counted: from its new end on nothing would be counted.
+pub(super) fn mend(dir: &StateDir, log_len: u64, ledger: &Ledger) -> Result<(), StoreError> {
+    // Those that cannot be read are written anew by the run.
+    let Ok(Some(totals)) = read_totals(dir) else { return Ok(()) };
+    if totals.log_len <= log_len {
+        return Ok(());
+    }
+    save(dir, totals.at, log_len, ledger, &Value::Object(totals.extra))
+}
+
 /// Reads the totals of a job; `None` where none were written yet.
 ///
 /// # Errors

@@ -26,6 +26,13 @@ impl Charges {
         }
     }
 
+    /// Adds what stands in another.
+    pub fn merge(&mut self, other: &Self) {
+        for (task, amount) in &other.0 {
+            self.add(task, *amount);
+        }
+    }
+
     /// What a task is charged; `None`: all tasks together.
     #[must_use]
     pub fn of(&self, task: Option<&str>) -> Money {
@@ -53,6 +60,13 @@ impl RecentCharges {
             self.0 = kept;
         }
         self.0.entry(quarter).or_default().add(task, amount);
+    }
+
+    /// Adds what stands in another.
+    pub fn merge(&mut self, other: &Self) {
+        for (quarter, charges) in &other.0 {
+            self.0.entry(*quarter).or_default().merge(charges);
+        }
     }
 
     /// What a task, or all tasks together, was charged from one time to before another, in milliseconds since 1970: both
@@ -91,7 +105,7 @@ impl LogLine {
         match self {
             Self::Attempt(attempt) => Some((&attempt.task, attempt.at, attempt.charge())),
             Self::Outcome(outcome) => Some((&outcome.task, outcome.at, outcome.charge())),
-            Self::Run(_) | Self::RunEnd(_) => None,
+            Self::Run(_) | Self::RunEnd(_) | Self::Carried(_) => None,
         }
     }
 }

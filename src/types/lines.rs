@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallNumber, Failure, FailureKind, Key, Money, RowHash, RunNumber, Usage};
+use super::{CallNumber, Charges, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber, Totals, Usage};
 
 /// One line of the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum LogLine {
     Outcome(Box<OutcomeLine>),
     /// Nothing remains of a run.
     RunEnd(RunEndLine),
+    /// What lines told that were forgotten since.
+    Carried(Box<CarriedLine>),
 }
 
 /// A run begins.
@@ -37,6 +39,48 @@ pub struct RunEndLine {
     pub run: RunNumber,
     /// When, in milliseconds since 1970.
     pub at: u64,
+}
+
+/// What lines of a run told that were forgotten since: it counts as they did. It stands in the run's part of the log, and
+/// only in a log of format 2.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CarriedLine {
+    /// The run that they belonged to.
+    pub run: RunNumber,
+    /// When they were forgotten, in milliseconds since 1970.
+    pub at: u64,
+    /// The number behind that of the last call among them: numbers are not given twice.
+    pub next_call: CallNumber,
+    /// Their sums.
+    pub totals: Totals,
+    /// What they count against budgets of a run.
+    #[serde(default)]
+    pub charged: Charges,
+    /// What they count against budgets of a day or month.
+    #[serde(default)]
+    pub recent: RecentCharges,
+}
+
+impl CarriedLine {
+    /// Takes in a line that is forgotten.
+    pub fn count(&mut self, line: &LogLine) {
+        self.totals.count(line);
+        if let Some((task, at, amount)) = line.charge() {
+            self.charged.add(task, amount);
+            self.recent.add(at, task, amount);
+        }
+        let next_call = match line {
+            LogLine::Outcome(line) => line.call + 1,
+            LogLine::Attempt(line) => line.call + 1,
+            LogLine::Carried(earlier) => {
+                self.charged.merge(&earlier.charged);
+                self.recent.merge(&earlier.recent);
+                earlier.next_call
+            }
+            LogLine::Run(_) | LogLine::RunEnd(_) => 0,
+        };
+        self.next_call = self.next_call.max(next_call);
+    }
 }
 
 /// A call that is on record apart from its row's outcome.

@@ -20,7 +20,7 @@ mod wire;
 pub use charges::{Charges, RecentCharges};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
-pub use lines::{AttemptLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};
+pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};
 pub use money::{Money, Price};
 pub use outcome::{Failure, FailureKind};
 pub use rate::{Counting, RatePer, RateReport, RateTold, RateUnit};

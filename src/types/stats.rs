@@ -89,6 +89,13 @@ impl PossiblyBilled {
         self.max_cost_usd += worst_cost.unwrap_or_default();
         self.cost_unknown += u64::from(worst_cost.is_none());
     }
+
+    /// Adds another's sums.
+    pub fn merge(&mut self, other: &Self) {
+        self.attempts += other.attempts;
+        self.max_cost_usd += other.max_cost_usd;
+        self.cost_unknown += other.cost_unknown;
+    }
 }
 
 /// All sums of a run, or of a part of one.
@@ -107,8 +114,17 @@ impl Totals {
         match line {
             LogLine::Attempt(attempt) => self.count_attempt(attempt),
             LogLine::Outcome(outcome) => self.count_outcome(outcome),
+            LogLine::Carried(carried) => self.merge(&carried.totals),
             LogLine::Run(_) | LogLine::RunEnd(_) => {}
         }
+    }
+
+    /// Adds another's sums.
+    pub fn merge(&mut self, other: &Self) {
+        for (id, tally) in &other.tallies {
+            self.tally(&id.task, &id.provider, &id.model).merge(tally);
+        }
+        self.possibly_billed.merge(&other.possibly_billed);
     }
 
     /// The sums over all tasks and models.
@@ -235,7 +251,7 @@ impl Ledger {
                     run.ended_at = Some(end.at);
                 }
             }
-            LogLine::Attempt(_) | LogLine::Outcome(_) => {
+            LogLine::Attempt(_) | LogLine::Outcome(_) | LogLine::Carried(_) => {
                 if let Some(run) = self.runs.last_mut() {
                     run.totals.count(line);
                 }
@@ -244,6 +260,12 @@ impl Ledger {
     }
 
     fn charge(&mut self, line: &LogLine) {
+        if let LogLine::Carried(carried) = line {
+            self.recent.merge(&carried.recent);
+            if let Some(run) = self.runs.last_mut() {
+                run.charged.merge(&carried.charged);
+            }
+        }
         let Some((task, at, amount)) = line.charge() else { return };
         self.recent.add(at, task, amount);
         if let Some(run) = self.runs.last_mut() {

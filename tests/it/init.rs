@@ -123,7 +123,7 @@ fn an_unknown_example_lists_those_there_are() {
 #[test]
 fn help_is_short_and_help_of_a_command_has_examples() {
     let world = World::new();
-    let commands = "run plan explain status report errors retry export control init sim schema completions man";
+    let commands = "run plan explain status report errors retry export control prune init sim schema completions man";
     for command in commands.split(' ') {
         let short = world.overnight(&[command, "--help"]);
         assert_eq!(short.code, Some(0), "{short:?}");

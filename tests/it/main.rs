@@ -21,6 +21,7 @@
 //! - `overrides`: rows that carry a model and params of their own
 //! - `plan`: what a run would do and all about one row, told without a call or a file
 //! - `process`: a run as a process of its own: started, waited for, signalled, killed
+//! - `prune`: what no row needs any more is forgotten, what was paid is not, killed at any instant
 //! - `removal`: models that leave the run
 //! - `report`: report, status and errors, against the files and the simulator's own ledger
 //! - `resume`: damaged on disk, then the same command: only what is gone is sent again
@@ -56,6 +57,7 @@ mod outage;
 mod overrides;
 mod plan;
 mod process;
+mod prune;
 mod removal;
 mod report;
 mod resume;

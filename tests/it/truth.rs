@@ -5,7 +5,7 @@ use std::fs;
 
 use overnight::sim::{SimLedger, answer_mark};
 use overnight::store::{StateDir, read_totals};
-use overnight::types::{Key, Ledger, LogLine, Money, PossiblyBilled, Price, Tally, Usage};
+use overnight::types::{Key, Ledger, LogLine, Money, PossiblyBilled, Price, Tally, Totals, Usage};
 use serde_json::Value;
 
 use crate::world::World;
@@ -103,11 +103,25 @@ struct Books {
 }
 
 impl Books {
+    /// What was forgotten counts as it did.
+    fn carry(&mut self, totals: &Totals) {
+        let sum = totals.sum();
+        self.succeeded += sum.succeeded;
+        self.attempts += sum.attempts;
+        self.usage += sum.usage;
+        self.cost += sum.cost_usd;
+        self.possibly_billed.merge(&totals.possibly_billed);
+    }
+
     fn of_log(lines: &[LogLine]) -> Self {
         let mut books = Self::default();
         for line in lines {
             let (usage, cost, lost, worst) = match line {
                 LogLine::Run(_) | LogLine::RunEnd(_) => continue,
+                LogLine::Carried(carried) => {
+                    books.carry(&carried.totals);
+                    continue;
+                }
                 LogLine::Attempt(line) => (line.usage, line.cost, line.possibly_billed, line.worst_cost),
                 LogLine::Outcome(line) => {
                     books.succeeded += u64::from(line.failure.is_none());
@@ -171,7 +185,7 @@ fn assert_each_call_is_told_once(lines: &[LogLine]) {
     let mut calls = BTreeSet::new();
     for line in lines {
         let call = match line {
-            LogLine::Run(_) | LogLine::RunEnd(_) => continue,
+            LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => continue,
             LogLine::Attempt(line) => line.call,
             LogLine::Outcome(line) => line.call,
         };

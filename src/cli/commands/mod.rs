@@ -8,6 +8,7 @@ pub mod export;
 pub mod init;
 pub mod man;
 pub mod plan;
+pub mod prune;
 pub mod report;
 pub mod retry;
 pub mod run;

@@ -84,11 +84,11 @@ fn a_broken_line_in_the_middle_costs_its_row_only() {
 #[test]
 fn files_of_a_later_version_and_strange_files_are_not_touched() {
     let scene = Scene::new();
-    for (content, later) in [("{\"overnight_log\":2}\n{}\n", true), ("name,age\nann,7\n", false), ("x", false)] {
+    for (content, later) in [("{\"overnight_log\":3}\n{}\n", true), ("name,age\nann,7\n", false), ("x", false)] {
         let content = content.repeat(if later { 1 } else { 20 });
         fs::write(scene.log(), &content).unwrap();
         let error = Store::open(&scene.dir, SLOTS, AT).err().expect("refused");
-        assert_eq!(matches!(error, StoreError::Version { found: 2, .. }), later, "{error}");
+        assert_eq!(matches!(error, StoreError::Version { found: 3, .. }), later, "{error}");
         assert_eq!(matches!(error, StoreError::NotALog { .. }), !later, "{error}");
         assert_eq!(fs::read_to_string(scene.log()).unwrap(), content);
     }

@@ -4,6 +4,7 @@ mod dir;
 mod flight;
 mod log;
 mod order;
+mod prune;
 mod rebuild;
 mod resume;
 

@@ -93,7 +93,7 @@ fn outcomes_in(lines: &[(u64, LogLine)]) -> Vec<(u64, &OutcomeLine)> {
 fn outcome_of(line: &LogLine) -> Option<&OutcomeLine> {
     match line {
         LogLine::Outcome(outcome) => Some(outcome),
-        LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Attempt(_) => None,
+        LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Attempt(_) | LogLine::Carried(_) => None,
     }
 }
 
