@@ -1,7 +1,7 @@
 use super::{Folder, LEAST, job, problems};
 
 #[test]
-fn every_problem_is_told_at_once_with_its_place() {
+fn every_problem_of_rows_and_tasks_is_told_at_once_with_its_place() {
     let folder = Folder::with(
         r#"[jobb]
 name = "x"
@@ -22,20 +22,7 @@ prompt = "x"
 messages = [{ role = "usr", content = "x" }]
 params = { messages = [] }
 [models]
-cheap = "gatway/qwen-plus"
-[models.strong]
-provider = "gateway"
-limits = { rpm = 0, rps = 5 }
-price = { input = -1 }
-[providers.gateway]
-timeout = { attempt = 60 }
-headers = { "x key" = "y" }
-[retry]
-max_attempts = "five"
-backoff = { base = "soon" }
-[run]
-concurrency = 0
-retry_failed = "some"
+cheap = "ollama/qwen3"
 "#,
     );
     let expected = r#"job.toml:1:2: jobb: unknown key
@@ -62,28 +49,49 @@ job.toml:17:12: tasks.sum.messages: stands instead of `system` and `prompt`, not
   hint: put them into messages as { role = "system", content = ... }
 job.toml:17:22: tasks.sum.messages[0].role: "usr" is not known
   hint: did you mean `user`?
-job.toml:18:10: tasks.sum.params: `messages` cannot be set here: overnight sets it for each call
-job.toml:20:9: models.cheap: no provider is called "gatway"
-  hint: did you mean `gateway`?
-job.toml:23:18: models.strong.limits.rpm: must be at least 1
-job.toml:23:21: models.strong.limits.rps: unknown key
-  hint: known here: rpm, tpm, input_tpm, output_tpm, rpd, concurrency
-job.toml:24:9: models.strong.price.output: is missing
-  hint: write for example price = { input = 0.40, output = 1.20 }, in USD per million tokens
-job.toml:24:19: models.strong.price.input: is not an amount of USD per million tokens
-  hint: at least 0, with at most twelve decimals
-job.toml:25:1: providers.gateway: base_url is missing
-  hint: gateway is not a provider known by name: write base_url = "https://.../v1"
-job.toml:26:23: providers.gateway.timeout.attempt: must be a duration, is a whole number
-  hint: write for example "500ms", "60s" or "1h"
-job.toml:27:23: providers.gateway.headers."x key": is not a header's name
-job.toml:29:16: retry.max_attempts: must be a whole number, is a text
-job.toml:30:20: retry.backoff.base: is not a duration: "soon"
-  hint: write for example "500ms", "60s" or "1h"
-job.toml:32:15: run.concurrency: must be at least 1 and at most 65535
-job.toml:33:16: run.retry_failed: "some" is not known
-  hint: known here: transient, all, none"#;
+job.toml:18:10: tasks.sum.params: `messages` cannot be set here: overnight sets it for each call"#;
     similar(&folder.problems(), expected);
+}
+
+#[test]
+fn every_problem_of_models_and_runs_is_told_at_once_with_its_place() {
+    let job = r#"[models]
+cheap = "gatway/qwen-plus"
+[models.strong]
+provider = "gateway"
+limits = { rpm = 0, rps = 5 }
+price = { input = -1 }
+[providers.gateway]
+timeout = { attempt = 60 }
+headers = { "x key" = "y" }
+[retry]
+max_attempts = "five"
+backoff = { base = "soon" }
+[run]
+concurrency = 0
+retry_failed = "some"
+"#;
+    let expected = r#"job.toml:10:9: models.cheap: no provider is called "gatway"
+  hint: did you mean `gateway`?
+job.toml:13:18: models.strong.limits.rpm: must be at least 1
+job.toml:13:21: models.strong.limits.rps: unknown key
+  hint: known here: rpm, tpm, input_tpm, output_tpm, rpd, concurrency
+job.toml:14:9: models.strong.price.output: is missing
+  hint: write for example price = { input = 0.40, output = 1.20 }, in USD per million tokens
+job.toml:14:19: models.strong.price.input: is not an amount of USD per million tokens
+  hint: at least 0, with at most twelve decimals
+job.toml:15:1: providers.gateway: base_url is missing
+  hint: gateway is not a provider known by name: write base_url = "https://.../v1"
+job.toml:16:23: providers.gateway.timeout.attempt: must be a duration, is a whole number
+  hint: write for example "500ms", "60s" or "1h"
+job.toml:17:23: providers.gateway.headers."x key": is not a header's name
+job.toml:19:16: retry.max_attempts: must be a whole number, is a text
+job.toml:20:20: retry.backoff.base: is not a duration: "soon"
+  hint: write for example "500ms", "60s" or "1h"
+job.toml:22:15: run.concurrency: must be at least 1 and at most 65535
+job.toml:23:16: run.retry_failed: "some" is not known
+  hint: known here: transient, all, none"#;
+    similar(&problems(&format!("{LEAST}{job}")), expected);
 }
 
 /// Line by line, so that a failure shows the line.
