@@ -24,6 +24,14 @@ pub(super) struct Found {
     pub failed_before: u64,
     /// Without an end, and not a retry's to send.
     pub left_alone: u64,
+    /// Failed rows that are not sent again by this invocation, of whichever run.
+    pub left_failed: BTreeMap<FailureKind, u64>,
+    /// Sent again by a retry.
+    pub retried: u64,
+    /// Records that the feed has come to and that are not selected.
+    pub passed: u64,
+    /// Rows of the whole job, however small a part of it is selected; `None` where nobody has counted them.
+    pub whole_job: Option<u64>,
 }
 
 impl Found {

@@ -14,7 +14,7 @@ use super::selection::{Selection, Subset};
 use crate::job::Job;
 use crate::source;
 use crate::store::End;
-use crate::types::{Failure, Key, Money, OutcomeLine, RunNumber};
+use crate::types::{Failure, Key, Moment, Money, OutcomeLine, RunNumber};
 
 /// Which row is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,12 +107,15 @@ pub struct KnownOutcome {
     pub cost_usd: Option<Money>,
     /// Why it failed; `None` where it succeeded.
     pub failure: Option<Failure>,
+    /// When it failed, where it did.
+    pub failed_at: Option<Moment>,
 }
 
 impl KnownOutcome {
     fn of(line: OutcomeLine) -> Self {
         let OutcomeLine { run, at, provider, model, attempts, row_cost, failure, .. } = line;
-        Self { run, at, provider, model, attempts, cost_usd: row_cost, failure }
+        let failed_at = failure.is_some().then_some(Moment(at));
+        Self { run, at, provider, model, attempts, cost_usd: row_cost, failure, failed_at }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::RunError;
-use super::board::Board;
+use super::board::{Board, Found};
 use super::plan::Plan;
 use super::prepare::{Prepared, prepare};
 use super::recorder::Message;
@@ -134,6 +134,7 @@ impl Feed {
             return Ok(Step::End);
         }
         if !self.selection.takes(&self.shared.plan, &record) {
+            self.board.found().passed += 1;
             return Ok(Step::Passed);
         }
         self.board.found().seen += 1;
@@ -147,7 +148,10 @@ impl Feed {
         };
         match self.account(&record, &end) {
             Verdict::Keep => Ok(Step::Passed),
-            Verdict::TryAgain => Ok(Step::Due { record, prepared, replaces: Some(end) }),
+            Verdict::TryAgain => {
+                self.board.found().retried += u64::from(self.retried.is_some());
+                Ok(Step::Due { record, prepared, replaces: Some(end) })
+            }
         }
     }
 
@@ -179,6 +183,9 @@ impl Feed {
             Standing::TriedAgain if self.retried.is_none() => return Verdict::TryAgain,
             // Of a retry's rows, only those that it names are tried again.
             Standing::TriedAgain | Standing::FailedBefore => found.failed_before += 1,
+        }
+        if let Some(kind) = end.failure {
+            *found.left_failed.entry(kind).or_default() += 1;
         }
         Verdict::Keep
     }
@@ -235,11 +242,26 @@ async fn hand_out(mut feed: Feed, window: &Window, handle: &Handle, workers: &mu
 /// The end of the selection: all that was found is told, and that it is all.
 async fn seen_all(feed: Feed, mut matched: Vec<(u64, End)>) -> Result<(), RunError> {
     tell_matched(&feed.shared, &mut matched, 0).await;
-    feed.board.found().whole = true;
+    {
+        let mut found = feed.board.found();
+        found.whole = true;
+        if let Some(rows) = rows_of_job(&feed, &found) {
+            found.whole_job = Some(rows);
+        }
+    }
     if feed.selection.is_whole(&feed.shared.plan) {
         feed.shared.tell(Message::MatchedAll).await;
     }
     Ok(())
+}
+
+/// How many rows the whole job has, where a pass over this selection tells it.
+fn rows_of_job(feed: &Feed, found: &Found) -> Option<u64> {
+    if !feed.selection.is_part() {
+        return Some(found.seen);
+    }
+    let all_read = feed.selection.limit() == u64::MAX && feed.shared.plan.filter.is_none();
+    all_read.then_some(found.seen + found.passed)
 }
 
 /// Waits for room in the window; `None` where no more rows are sent.

@@ -110,15 +110,23 @@ impl Progress {
         rows
     }
 
+    /// How many rows the whole job has, where that is known.
+    pub fn whole_job(&self) -> Option<u64> {
+        self.board.found().whole_job
+    }
+
     /// Rows that failed in this run, by kind, the most first.
     pub fn failures(&self) -> Vec<(FailureKind, u64)> {
         let mut kinds = self.failed.clone();
         for (kind, rows) in &self.board.found().failed {
             *kinds.entry(*kind).or_default() += rows;
         }
-        let mut kinds: Vec<_> = kinds.into_iter().collect();
-        kinds.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
-        kinds
+        most_first(kinds)
+    }
+
+    /// Failed rows that this invocation did not send again, likewise.
+    pub fn left_failed(&self) -> Vec<(FailureKind, u64)> {
+        most_first(self.board.found().left_failed.clone())
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -208,6 +216,12 @@ impl Progress {
             tally,
         }
     }
+}
+
+fn most_first(kinds: BTreeMap<FailureKind, u64>) -> Vec<(FailureKind, u64)> {
+    let mut kinds: Vec<_> = kinds.into_iter().collect();
+    kinds.sort_by_key(|(_, rows)| std::cmp::Reverse(*rows));
+    kinds
 }
 
 /// What the provider said, where that is why.

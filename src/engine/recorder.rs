@@ -13,6 +13,7 @@ use super::board::Board;
 use super::control::Pause;
 use super::progress::Progress;
 use super::rules::Rules;
+use super::selection::Subset;
 use super::shutdown::Stop;
 use super::stream::Stream;
 use super::upstream::Upstream;
@@ -66,6 +67,10 @@ pub(super) struct RecorderParts {
     pub watcher: Watcher,
     pub stream: Option<Stream>,
     pub job_name: String,
+    /// The part of the input that is run.
+    pub subset: Subset,
+    /// How many rows the whole job had, when that was last known.
+    pub whole_job: Option<u64>,
     /// When the invocation began.
     pub began: Instant,
 }
@@ -80,6 +85,8 @@ pub(super) struct Recorder {
     rules: Rules,
     watcher: Watcher,
     job_name: String,
+    subset: Subset,
+    whole_job: Option<u64>,
     /// The run that was there when the invocation began.
     pub resumed: Option<RunNumber>,
     /// Permits of lines that are not yet written.
@@ -104,6 +111,8 @@ impl Recorder {
             rules: parts.rules,
             watcher: parts.watcher,
             job_name: parts.job_name,
+            subset: parts.subset,
+            whole_job: parts.whole_job,
             held: Vec::new(),
             told_drain: false,
             told_pause: false,
@@ -273,7 +282,11 @@ impl Recorder {
     fn save_totals(&self, state: &str) -> Result<(), StoreError> {
         let rows = self.progress.rows();
         let (pid, stop_reason) = (std::process::id(), self.stop.reason());
-        let extra = serde_json::json!({ "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason });
+        let part = self.subset.is_part().then(|| self.subset.to_string());
+        let whole_job = self.progress.whole_job().or(self.whole_job);
+        let extra = serde_json::json!({
+            "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "part": part, "whole_job": whole_job,
+        });
         self.store.save_totals(&extra)
     }
 

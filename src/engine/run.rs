@@ -37,7 +37,7 @@ use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer, Written};
 use crate::source::Input;
-use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store};
+use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store, read_totals};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -126,6 +126,8 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
         plan: Arc::new(plan),
         input: Arc::new(input),
         selection: Arc::new(selection),
+        subset: options.subset,
+        retries: retried.is_some(),
         state,
         stop: options.stop,
         pause: Pause::default(),
@@ -172,6 +174,9 @@ struct Run {
     plan: Arc<Plan>,
     input: Arc<Input>,
     selection: Arc<Selection>,
+    subset: Subset,
+    /// Only what a retry names is sent.
+    retries: bool,
     state: StateDir,
     stop: Stop,
     pause: Pause,
@@ -242,6 +247,8 @@ impl Run {
             watcher,
             stream,
             job_name: self.plan.job.name.clone(),
+            subset: self.subset.clone(),
+            whole_job: whole_job_before(&self.state),
             began,
         });
         recorder.opened(opened.notes, &opened.possibly_billed);
@@ -296,7 +303,10 @@ impl Run {
         let (input, board, limit) = (Arc::clone(&self.input), Arc::clone(&self.board), self.selection.limit());
         tokio::task::spawn_blocking(move || {
             // An input that cannot be counted cannot be read: the feed tells it.
-            board.found().counted = input.count().ok().map(|records| records.min(limit));
+            if let Ok(records) = input.count() {
+                let mut found = board.found();
+                (found.counted, found.whole_job) = (Some(records.min(limit)), Some(records));
+            }
         });
     }
 
@@ -360,10 +370,13 @@ impl Run {
             (false, None) => Some(StopReason::Budget),
         };
         let sum = recorder.progress.totals.sum();
+        let retried = self.retries.then(|| self.board.found().retried);
+        // Failures that a retry finds, and that are not its to send, are none of its own.
+        let failed = rows.failed > 0 && retried != Some(0);
         Summary {
             job: self.plan.job.name.clone(),
             run: recorder.store.ledger().runs.last().map(|run| run.run),
-            exit_code: stop_reason.map_or(if rows.failed > 0 { 4 } else { 0 }, StopReason::exit_code),
+            exit_code: stop_reason.map_or(if failed { 4 } else { 0 }, StopReason::exit_code),
             stop_reason,
             rows,
             attempts: sum.attempts,
@@ -374,6 +387,8 @@ impl Run {
             possibly_billed: recorder.progress.totals.possibly_billed,
             elapsed_ms: u64::try_from(recorder.progress.elapsed().as_millis()).unwrap_or(u64::MAX),
             failures: recorder.progress.failures(),
+            left_failed: recorder.progress.left_failed(),
+            retried,
             tallies: recorder.progress.totals.tallies.clone(),
             simulated: self.simulated.clone(),
             used_up,
@@ -382,6 +397,12 @@ impl Run {
             errors: written.map(|written| written.errors.path.clone()),
         }
     }
+}
+
+/// How many rows the whole job had when an earlier invocation counted them.
+fn whole_job_before(state: &StateDir) -> Option<u64> {
+    // Totals that cannot be read are written anew in a second.
+    read_totals(state).ok().flatten()?.extra.get("whole_job")?.as_u64()
 }
 
 /// How this invocation finds what is done.

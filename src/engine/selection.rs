@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashSet};
+use std::fmt;
 
 use super::RunError;
 use super::plan::Plan;
@@ -28,6 +29,18 @@ impl Subset {
     #[must_use]
     pub fn is_part(&self) -> bool {
         *self != Self::default()
+    }
+}
+
+/// As the command line has it: `--limit 20 --task tag`.
+impl fmt::Display for Subset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = self.limit.map(|rows| format!("--limit {rows}"));
+        let sample = self.sample.map(|rows| format!("--sample {rows}"));
+        let task = self.task.as_ref().map(|task| format!("--task {task}"));
+        let filter = self.filter.as_ref().map(|filter| format!("--where {filter:?}"));
+        let parts: Vec<String> = [limit, sample, task, filter].into_iter().flatten().collect();
+        f.write_str(&parts.join(" "))
     }
 }
 

@@ -6,7 +6,8 @@
 mod snapshot;
 mod summary;
 
-pub use snapshot::{ModelState, ModelView, RowCounts, Snapshot};
+pub use crate::types::RowCounts;
+pub use snapshot::{ModelState, ModelView, Snapshot};
 pub use summary::{StopReason, Summary, UsedUp};
 
 use serde::Serialize;

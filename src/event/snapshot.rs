@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 
-use crate::types::{FailureKind, Tally};
+use crate::types::{FailureKind, RowCounts, Tally};
 
 /// All figures of one moment.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,34 +29,6 @@ pub struct Snapshot {
     pub models: Vec<ModelView>,
     /// Whether a stop is under way.
     pub draining: bool,
-}
-
-/// Where the job's rows stand, over the selected input: total = succeeded + failed + `failed_before` + remaining.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct RowCounts {
-    /// All selected rows.
-    pub total: u64,
-    /// Rows with an answer, of whichever run.
-    pub succeeded: u64,
-    /// Rows that failed in this run.
-    pub failed: u64,
-    /// Rows that failed in an earlier run and are not tried again.
-    pub failed_before: u64,
-    /// Rows without an end.
-    pub remaining: u64,
-    /// Rows that were done before this invocation.
-    pub skipped: u64,
-    /// Answers that stopped at the output limit, among those that succeeded.
-    pub truncated: u64,
-}
-
-impl RowCounts {
-    /// Rows that have ended, of whichever run.
-    #[must_use]
-    pub fn ended(&self) -> u64 {
-        self.succeeded + self.failed + self.failed_before
-    }
 }
 
 /// One model on the screen.

@@ -109,6 +109,12 @@ pub struct Summary {
     /// Rows that failed in this run, by kind, the most first.
     #[serde(skip)]
     pub failures: Vec<(FailureKind, u64)>,
+    /// Failed rows that this invocation found and did not send again, by kind, the most first.
+    #[serde(skip)]
+    pub left_failed: Vec<(FailureKind, u64)>,
+    /// Rows that a retry sent again; `None`: it was no retry.
+    #[serde(skip)]
+    pub retried: Option<u64>,
     /// The sums of this invocation by task and model.
     #[serde(skip)]
     pub tallies: Vec<(TallyId, Tally)>,

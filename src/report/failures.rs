@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::advice;
-use crate::types::{FailureKind, OutcomeLine};
+use crate::types::{FailureKind, Moment, OutcomeLine};
 
 /// Failed rows of one kind, task and model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -20,6 +20,10 @@ pub struct FailureGroup {
     pub model: String,
     /// How many rows.
     pub count: u64,
+    /// When the first of them failed.
+    pub first_at: Moment,
+    /// When the last of them failed.
+    pub last_at: Moment,
     /// One of them.
     pub example: Example,
     /// What to do about it.
@@ -37,9 +41,8 @@ pub struct Example {
     pub status: Option<u16>,
     /// What the provider or the check said.
     pub message: String,
-    /// When it failed, in milliseconds since 1970.
-    #[serde(skip)]
-    pub failed_at: u64,
+    /// When it failed.
+    pub failed_at: Moment,
 }
 
 /// Gathers failed outcomes, then tells the groups of those that stand. Memory grows by 16 bytes a failure.
@@ -69,26 +72,35 @@ impl Failures {
         numbers: &[usize],
         mut read: impl FnMut(u64) -> Result<OutcomeLine, E>,
     ) -> Result<Vec<FailureGroup>, E> {
-        let mut found: BTreeMap<u32, (u64, u64)> = BTreeMap::new();
+        let mut found: BTreeMap<u32, Found> = BTreeMap::new();
         for (offset, group) in numbers.iter().filter_map(|number| self.seen.get(*number)) {
-            // The last one is the likeliest to be in the input still.
-            let (count, last) = found.entry(*group).or_default();
-            (*count, *last) = (*count + 1, *offset);
+            let found = found.entry(*group).or_insert(Found { count: 0, first: *offset, last: *offset });
+            (found.count, found.last) = (found.count + 1, *offset);
         }
         let mut groups = Vec::new();
         for ((kind, task, provider, model), number) in self.groups.clone() {
-            let Some((count, offset)) = found.remove(&number) else { continue };
-            let example = Example::of(read(offset)?);
-            groups.push(FailureGroup { kind, task, provider, model, count, example, advice: advice(kind) });
+            let Some(Found { count, first, last }) = found.remove(&number) else { continue };
+            let first_at = Moment(read(first)?.at);
+            // The last one is the likeliest to be in the input still.
+            let example = Example::of(read(last)?);
+            let (last_at, advice) = (example.failed_at, advice(kind));
+            groups.push(FailureGroup { kind, task, provider, model, count, first_at, last_at, example, advice });
         }
         groups.sort_by_key(|group| std::cmp::Reverse(group.count));
         Ok(groups)
     }
 }
 
+/// Rows of a group that stand: how many, and where the lines of the first and the last of them begin.
+struct Found {
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
 impl Example {
     fn of(outcome: OutcomeLine) -> Self {
         let (status, message) = outcome.failure.map_or((None, String::new()), |why| (why.status, why.message));
-        Self { row: outcome.row, at: None, status, message, failed_at: outcome.at }
+        Self { row: outcome.row, at: None, status, message, failed_at: Moment(outcome.at) }
     }
 }

@@ -1,13 +1,14 @@
 //! From the sums of runs to a report.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
 use super::entry::Scope;
 use super::{Entry, PriceSource, ReportError};
-use crate::types::{Ledger, PossiblyBilled, RunNumber, Tally, TallyId, Totals};
+use crate::types::{Ledger, PossiblyBilled, RowsNow, RunNumber, Tally, TallyId, Totals};
 
 /// Which runs a report is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,26 @@ pub enum Runs {
     One(RunNumber),
 }
 
+impl Runs {
+    /// What the rows of an entry are: over several runs a row that was sent again has ended more than once.
+    #[must_use]
+    pub fn rows_label(self) -> &'static str {
+        match self {
+            Self::All => "row ends",
+            Self::One(_) => "rows",
+        }
+    }
+}
+
+impl fmt::Display for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all runs"),
+            Self::One(run) => write!(f, "run {run}"),
+        }
+    }
+}
+
 impl Serialize for Runs {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -73,6 +94,8 @@ pub struct Report {
     pub by_task: Vec<Entry>,
     /// Calls whose end is not known: they are not in any cost above.
     pub possibly_billed: PossiblyBilled,
+    /// Where the job's rows stand now, whichever runs this is about; `None` where that is not known.
+    pub rows_now: Option<RowsNow>,
 }
 
 impl Report {
@@ -103,7 +126,14 @@ impl Report {
             by_provider: by_provider.iter().map(|((name, _), part)| entry(Scope::Provider(name), part)).collect(),
             by_task: by_task.iter().map(|((name, _), part)| entry(Scope::Task(name), part)).collect(),
             possibly_billed: totals.possibly_billed,
+            rows_now: None,
         })
+    }
+
+    /// The same with where the job's rows stand now.
+    #[must_use]
+    pub fn with_rows(self, rows: Option<RowsNow>) -> Self {
+        Self { rows_now: rows, ..self }
     }
 
     /// All entries with the name of their scope, the sum first.

@@ -3,36 +3,41 @@
 use std::fmt::Write;
 
 use super::{Entry, Report, Runs};
+use crate::types::{RowCounts, RowsNow};
 
 const HEADER: &str = "\
-| rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
+| succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
 ";
 
 /// A heading, what was possibly billed, and a table each for models, providers and tasks.
 #[must_use]
 pub fn to_markdown(report: &Report) -> String {
-    let run = match report.run {
-        Runs::All => "all runs".to_owned(),
-        Runs::One(run) => format!("run {run}"),
-    };
-    let mut text = format!("# {}, {run}\n\n", escaped(&report.job));
+    let mut text = format!("# {}, {}\n\n", escaped(&report.job), report.run);
+    if let Some(now) = &report.rows_now {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{}\n", rows_now(now));
+    }
+    if report.run == Runs::All {
+        text.push_str("Row ends: a row that several runs sent counts once for each.\n\n");
+    }
     let possibly = &report.possibly_billed;
     if possibly.attempts > 0 {
         let unpriced = match possibly.cost_unknown {
             0 => String::new(),
             calls => format!(", and {calls} without a known price"),
         };
-        // Writing to a String cannot fail.
+        // As above.
         let _ = writeln!(
             text,
             "Possibly billed, besides: {} calls whose end is not known, at most {} USD{unpriced}.\n",
             possibly.attempts, possibly.max_cost_usd
         );
     }
-    table(&mut text, "all", std::slice::from_ref(&report.totals), |_| "total".to_owned());
-    table(&mut text, "model", &report.by_model, |entry| asked(&[&entry.provider, &entry.model]));
-    table(&mut text, "provider", &report.by_provider, |entry| asked(&[&entry.provider]));
-    table(&mut text, "task", &report.by_task, |entry| match entry.task.as_deref() {
+    let rows = report.run.rows_label();
+    table(&mut text, "all", rows, std::slice::from_ref(&report.totals), |_| "total".to_owned());
+    table(&mut text, "model", rows, &report.by_model, |entry| asked(&[&entry.provider, &entry.model]));
+    table(&mut text, "provider", rows, &report.by_provider, |entry| asked(&[&entry.provider]));
+    table(&mut text, "task", rows, &report.by_task, |entry| match entry.task.as_deref() {
         None | Some("") => "(none)".to_owned(),
         Some(task) => task.to_owned(),
     });
@@ -41,14 +46,26 @@ pub fn to_markdown(report: &Report) -> String {
     text
 }
 
+fn rows_now(now: &RowsNow) -> String {
+    let RowCounts { total, succeeded, failed, failed_before, remaining, .. } = now.rows;
+    let part = now.part.as_ref().map_or_else(String::new, |part| {
+        let of = now.job_rows.map_or_else(String::new, |rows| format!(" of {rows} rows"));
+        format!(" (a part{of}: {})", escaped(part))
+    });
+    format!(
+        "Rows now{part}: {total} in all, {succeeded} succeeded, {} failed, {remaining} remaining.",
+        failed + failed_before
+    )
+}
+
 fn asked(names: &[&Option<String>]) -> String {
     let names: Vec<&str> = names.iter().filter_map(|name| name.as_deref()).filter(|name| !name.is_empty()).collect();
     if names.is_empty() { "(not sent)".to_owned() } else { names.join("/") }
 }
 
-fn table(text: &mut String, scope: &str, entries: &[Entry], name: impl Fn(&Entry) -> String) {
-    let figures = HEADER.matches('|').count() - 1;
-    let _ = writeln!(text, "| {scope} {HEADER}|---|{}", "---:|".repeat(figures - 1) + "---|");
+fn table(text: &mut String, scope: &str, rows: &str, entries: &[Entry], name: impl Fn(&Entry) -> String) {
+    let figures = HEADER.matches('|').count();
+    let _ = writeln!(text, "| {scope} | {rows} {HEADER}|---|{}", "---:|".repeat(figures - 1) + "---|");
     for entry in entries {
         let cells = cells(entry).join(" | ");
         let _ = writeln!(text, "| {} | {cells} |", escaped(&name(entry)));

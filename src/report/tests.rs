@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::types::{Latency, Ledger, PossiblyBilled, RunTotals, Tally, TallyId, Totals, Usage};
+use crate::types::{Latency, Ledger, PossiblyBilled, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage};
 
 fn tally(succeeded: u64, fallbacks_out: u64, cost: &str) -> Tally {
     let mut latency = Latency::default();
@@ -104,6 +104,18 @@ fn csv_has_all_scopes_under_one_header() {
     task,,,tag,10,10,0,14,0,0,4,4,100,0,10,0,0.0001,0,4,300,4000,4000,mixed,
     possibly_billed,,,,,,,1,,,,,,,,,,,,,,,,0.01
     ");
+}
+
+#[test]
+fn over_all_runs_markdown_counts_row_ends_and_tells_the_rows_as_they_are_now() {
+    let rows = RowCounts { total: 9, succeeded: 6, failed: 1, failed_before: 1, remaining: 1, ..RowCounts::default() };
+    let now = RowsNow { rows, part: Some("--where \"a || b\"".to_owned()), job_rows: Some(20) };
+    let text = to_markdown(&report(RunChoice::All).with_rows(Some(now)));
+    let line = "Rows now (a part of 20 rows: --where \"a \\|\\| b\"): 9 in all, 6 succeeded, 2 failed, 1 remaining.\n";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("| model | row ends | succeeded |") && text.contains("Row ends: a row that"), "{text}");
+    let last = to_markdown(&report(RunChoice::Last));
+    assert!(!last.contains("Rows now") && !last.contains("ow ends"), "{last}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::types::{Failure, Money, OutcomeLine, TrailEntry, Usage};
+use crate::types::{Failure, Moment, Money, OutcomeLine, TrailEntry, Usage};
 
 use super::row::Columns;
 use super::{FinishedRow, OutputSettings, SinkError};
@@ -46,6 +46,7 @@ struct ErrorLine<'a> {
     model: Option<&'a str>,
     error: ErrorView<'a>,
     at: String,
+    failed_at: Moment,
     cost_usd: Option<Money>,
     attempts: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +119,7 @@ pub(super) fn add_error(
         model: asked(&outcome.model),
         error: ErrorView { kind: failure.kind.name(), status: failure.status, message: &failure.message },
         at: row.place.to_string(),
+        failed_at: Moment(outcome.at),
         cost_usd: outcome.row_cost,
         attempts: outcome.attempts,
         response: response(outcome, settings),

@@ -167,6 +167,7 @@ fn an_errors_line_has_the_whole_row_the_place_and_the_trail() {
         concat!(
             r#"{"id":"r1717","row":1717,"task":"tag","status":"failed","provider":"gateway","model":"qwen-plus","#,
             r#""error":{"kind":"context_length","status":400,"message":"too long"},"at":"data/reviews.csv:1718","#,
+            r#""failed_at":"1970-01-01T00:00:00.000Z","#,
             r#""cost_usd":0.000186,"attempts":1,"input":{"a":1,"b":"x"},"trail":[{"provider":"gateway","#,
             r#""model":"qwen-plus","kind":"context_length","status":400,"latency_ms":812,"cost_usd":0.000186}]}"#,
             "\n"

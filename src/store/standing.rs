@@ -20,7 +20,8 @@ use crate::types::{CallNumber, Ledger, LogLine, RunLine};
 /// How a job stands.
 #[derive(Clone, Debug, Default)]
 pub struct Standing {
-    /// When totals were written last, in milliseconds since 1970; `None` where none were yet.
+    /// The last moment that is told of it, by totals or by a line of the log behind them, in milliseconds since 1970; `None`
+    /// where there is neither.
     pub at: Option<u64>,
     /// The sums of all runs, up to the last whole line of the log. Where no process has the job, calls that a kill left
     /// in flight are counted as possibly billed, as the next run will count them.
@@ -83,6 +84,7 @@ impl Standing {
                 Scanned::Line(line) => {
                     self.ledger.count(&line);
                     self.since.count(&line);
+                    self.at = self.at.max(at_of(&line));
                     calls.extend(call_of(&line));
                 }
                 // The next run says so, and cuts it.
@@ -119,6 +121,18 @@ impl Since {
             }
             LogLine::Attempt(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => {}
         }
+    }
+}
+
+/// When what a line tells was done.
+fn at_of(line: &LogLine) -> Option<u64> {
+    match line {
+        LogLine::Run(run) => Some(run.at),
+        LogLine::RunEnd(end) => Some(end.at),
+        LogLine::Attempt(attempt) => Some(attempt.at),
+        LogLine::Outcome(outcome) => Some(outcome.at),
+        // It tells when lines were forgotten, at which no run was at work.
+        LogLine::Carried(_) => None,
     }
 }
 

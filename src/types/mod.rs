@@ -4,9 +4,11 @@
 //! other room.
 
 mod charges;
+mod counts;
 mod ids;
 mod latency;
 mod lines;
+mod moment;
 mod money;
 mod outcome;
 mod rate;
@@ -18,9 +20,11 @@ mod usage;
 mod wire;
 
 pub use charges::{Charges, RecentCharges};
+pub use counts::{RowCounts, RowsNow};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};
+pub use moment::Moment;
 pub use money::{Money, Price};
 pub use outcome::{Failure, FailureKind};
 pub use rate::{Counting, RatePer, RateReport, RateTold, RateUnit};

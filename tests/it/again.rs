@@ -85,6 +85,31 @@ fn rows_that_did_not_fail_are_left_alone_also_new_ones() {
 }
 
 #[test]
+fn a_retry_that_no_row_fits_says_so_and_what_it_leaves_alone() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    let stopped = world.overnight(&["run", "job.toml", "--concurrency", "1", "--max-failures", "1"]);
+    assert_eq!(stopped.code, Some(5), "{stopped:?}");
+    let retry = |args: &[&str]| world.overnight(&[&["retry", "job.toml", "--kind", "timeout"], args].concat());
+    let open = retry(&["--json"]);
+    assert_eq!((open.code, &open.summary()["rows"]["failed"]), (Some(0), &json!(1)), "{open:?}");
+
+    world.overnight(&["run", "job.toml"]);
+    let note = "no row fits this retry, so nothing was sent again; left alone: 4 context_length\n";
+    let none = retry(&[]);
+    assert!(none.code == Some(0) && none.stderr.ends_with(note), "{none:?}");
+    let rows = "16 done before and not sent again\n                 4 failed before, left alone\n";
+    assert!(none.stdout.contains(rows), "{none:?}");
+    let told = retry(&["--json"]);
+    assert_eq!((told.code, attempts(&told)), (Some(0), 0), "{told:?}");
+    assert!(told.stderr.ends_with(note) && told.summary()["rows"]["skipped"] == 20, "{told:?}");
+    let quiet = retry(&["-q"]);
+    assert_eq!((quiet.code, &*quiet.stdout, &*quiet.stderr), (Some(0), "", ""));
+    let fits = world.overnight(&["retry", "job.toml"]);
+    assert!(!fits.stderr.contains("no row fits"), "{fits:?}");
+}
+
+#[test]
 fn truncated_answers_are_asked_for_again_with_more_room() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim);

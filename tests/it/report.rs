@@ -103,6 +103,8 @@ struct Line {
     error: Option<Value>,
     #[serde(default)]
     at: Option<String>,
+    #[serde(default)]
+    failed_at: Option<String>,
 }
 
 fn lines(world: &World) -> Vec<Line> {
@@ -158,6 +160,12 @@ fn agree_after_a_kill(world: &World, ledger: &SimLedger) {
     agree_with_simulator(&report, ledger);
     let possibly = number(&report["possibly_billed"], "attempts");
     assert!((1..=16).contains(&possibly), "{report}");
+    assert_eq!(report["rows_now"]["rows"], status["rows"]);
+    // Up to the last line, not to the last totals, which are up to a second older.
+    let log = world.read("jobs/.overnight/night/results.log");
+    let log: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let at = |kind: &str| log.iter().filter_map(|line| line[kind]["at"].as_u64()).max().unwrap();
+    assert!(number(&status, "elapsed_ms") >= at("outcome") - at("run"), "{status}");
 }
 
 /// All but calls whose end is not known stand in both books.
@@ -211,7 +219,7 @@ fn errors_agree(world: &World, input_is_as_it_was: bool) {
     for line in lines(world) {
         if let Some(error) = line.error {
             *kinds.entry(error["kind"].as_str().unwrap().to_owned()).or_default() += 1;
-            places.insert(line.row, line.at.unwrap());
+            places.insert(line.row, (line.at.unwrap(), line.failed_at.unwrap()));
         }
     }
     assert_eq!(number(&errors, "failed"), kinds.values().sum::<u64>());
@@ -219,10 +227,24 @@ fn errors_agree(world: &World, input_is_as_it_was: bool) {
         *kinds.get_mut(group["kind"].as_str().unwrap()).unwrap() -= number(group, "count");
         let example = &group["example"];
         let is_told = input_is_as_it_was || !example["at"].is_null();
-        assert!(!is_told || example["at"] == places[&number(example, "row")], "{group}");
+        assert!(!is_told || example["at"] == places[&number(example, "row")].0, "{group}");
+        let at = |field: &str| group[field].as_str().unwrap_or_else(|| panic!("{field} in {group}"));
+        assert!(at("first_at") <= at("last_at") && example["failed_at"] == at("last_at"), "{group}");
+        if input_is_as_it_was {
+            let row = number(example, "row");
+            assert_eq!(at("last_at"), places[&row].1);
+            let explained = told(world, &["explain", "jobs/night.toml", &row.to_string()]);
+            assert_eq!(explained["outcome"]["failed_at"], places[&row].1);
+        }
         assert_ne!(group["advice"], "");
     }
     assert!(kinds.contains_key("bad_row") && kinds.values().all(|left| *left == 0), "{kinds:?}");
+}
+
+fn figures(report: &Value) -> Value {
+    let mut figures = report.clone();
+    figures.as_object_mut().unwrap().remove("rows_now");
+    figures
 }
 
 /// A second run over a larger input whose broken records were mended in part.
@@ -235,7 +257,10 @@ fn one_night_after_the_other(world: &World, sim: &SimServer) {
     assert_eq!(ran.status.code(), Some(4), "{ran:?}");
     let second = told(world, &["report", "jobs/night.toml"]);
     assert_eq!((&first["run"], &second["run"]), (&json!(1), &json!(2)));
-    assert_eq!(told(world, &["report", "jobs/night.toml", "--run", "1"]), first);
+    // All but how the rows stand now.
+    let again = told(world, &["report", "jobs/night.toml", "--run", "1"]);
+    assert_eq!(again["rows_now"], second["rows_now"]);
+    assert_eq!(figures(&again), figures(&first));
     let all = told(world, &["report", "jobs/night.toml", "--run", "all"]);
     assert_eq!(all["run"], "all");
     for field in ["succeeded", "failed", "attempts", "input_tokens"] {
@@ -247,6 +272,41 @@ fn one_night_after_the_other(world: &World, sim: &SimServer) {
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("runs 1 to 2"), "{missing:?}");
     errors_agree(world, false);
+}
+
+#[test]
+fn a_part_is_not_told_as_the_job_and_the_cost_of_all_runs_is() {
+    let (world, sim) = (World::new(), SimServer::start(json!({})));
+    write_job(&world, sim.url());
+    write_rows(&world, 60);
+    let run_part = |args: &[&str]| {
+        let ran = world.command(&[&["run", "jobs/night.toml"], args].concat()).env("P_KEY", "k").output().unwrap();
+        assert!(matches!(ran.status.code(), Some(0 | 4)), "{ran:?}");
+        told(&world, &["status", "jobs/night.toml"])
+    };
+    let sample = run_part(&["--sample", "12"]);
+    assert_eq!((&sample["part"], &sample["job_rows"]), (&json!("--sample 12"), &json!(60)), "{sample}");
+    assert_eq!((&sample["rows"]["total"], &sample["runs"]), (&json!(12), &json!(1)));
+    let text = world.overnight(&["status", "jobs/night.toml"]).stdout;
+    assert!(text.contains("\nonly a part      --sample 12, of 60 rows\n"), "{text}");
+
+    let whole = run_part(&[]);
+    assert_eq!((&whole["part"], &whole["job_rows"], &whole["runs"]), (&json!(null), &json!(60), &json!(2)), "{whole}");
+    let all = told(&world, &["report", "jobs/night.toml", "--run", "all"]);
+    assert_eq!(whole["all_runs_cost_usd"], all["totals"]["cost_usd"]);
+    assert_ne!(whole["all_runs_cost_usd"], whole["cost_usd"]);
+    assert_eq!((&all["rows_now"]["rows"], &all["rows_now"]["part"]), (&whole["rows"], &json!(null)));
+    for args in [&["status"][..], &["status", "jobs/night.toml"]] {
+        let text = world.overnight(args).stdout;
+        assert!(text.contains(", all 2 runs $"), "{text}");
+    }
+
+    let limited = run_part(&["--limit", "5", "--where", "id < 3"]);
+    assert_eq!((&limited["part"], &limited["job_rows"]), (&json!("--limit 5 --where \"id < 3\""), &json!(60)));
+    let line = world.overnight(&["status"]).stdout;
+    assert!(line.contains("% of a part of 60"), "{line}");
+    let text = world.overnight(&["report", "jobs/night.toml", "--run", "all"]).stdout;
+    assert!(text.contains("\nrow ends ") && text.contains("only a part: --limit 5"), "{text}");
 }
 
 #[test]

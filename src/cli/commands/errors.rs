@@ -7,7 +7,7 @@ use overnight::job::Job;
 use overnight::report::{FailureGroup, Failures};
 use overnight::source::{Input, InputPath};
 use overnight::store::{LogReader, Standing, StateDir, failed_outcomes};
-use overnight::types::Place;
+use overnight::types::{Moment, Place};
 use serde::Serialize;
 
 use super::standing::{ReadError, load, standing};
@@ -65,7 +65,7 @@ fn add_places(groups: &mut [FailureGroup], job: &Job) -> Result<(), ReadError> {
     }
     let input = Input::open(&job.input, &job.state.join("spool"))?;
     let changed = input.files().iter().filter_map(|file| file.metadata().ok()?.modified().ok()).max();
-    let is_as_it_was = |failed_at: u64| changed.is_some_and(|at| at < UNIX_EPOCH + Duration::from_millis(failed_at));
+    let is_as_it_was = |failed: Moment| changed.is_some_and(|at| at < UNIX_EPOCH + Duration::from_millis(failed.0));
     let wanted = groups.iter().map(|group| &group.example).filter(|example| is_as_it_was(example.failed_at));
     let mut places: BTreeMap<u64, Option<Place>> = wanted.map(|example| (example.row, None)).collect();
     let last = places.keys().next_back().copied().unwrap_or(0);

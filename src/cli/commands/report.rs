@@ -7,7 +7,7 @@ use overnight::job::Job;
 use overnight::report::{PriceSource, Report, to_csv, to_json, to_markdown};
 use overnight::types::{Ledger, Money, Price};
 
-use super::standing::{ReadError, load, standing};
+use super::standing::{ReadError, load, rows_now, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
 use crate::cli::{fail, print, screen};
 
@@ -27,7 +27,9 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
         return Ok(());
     };
     let source = |provider: &str, model: &str| price_source(&job, &standing.ledger, provider, model);
-    let report = Report::new(&job.name, &standing.ledger, args.run, &source)?;
+    // Totals that are lost do not tell how many rows there are.
+    let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
+    let report = Report::new(&job.name, &standing.ledger, args.run, &source)?.with_rows(rows);
     let text = match args.format {
         ReportFormat::Json => to_json(&report)?,
         ReportFormat::Table if global.json => to_json(&report)?,

@@ -138,6 +138,9 @@ fn progress(global: &Global) -> ProgressMode {
 
 /// The end of it on standard output: for people, or as JSON.
 fn tell(summary: &Summary, global: &Global, print: fn(&str)) {
+    if let Some(note) = screen::retry_note(summary).filter(|_| !global.quiet) {
+        print_beside(&note);
+    }
     if global.json {
         let line = serde_json::to_string(summary).unwrap_or_default();
         print(&format!("{line}\n"));

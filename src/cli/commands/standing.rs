@@ -6,6 +6,7 @@ use overnight::job::{self, Job, JobArgs, JobError};
 use overnight::report::ReportError;
 use overnight::source::SourceError;
 use overnight::store::{Standing, StateDir, StoreError, read_standing};
+use overnight::types::{RowCounts, RowsNow};
 
 use crate::cli::args::Global;
 
@@ -49,6 +50,24 @@ pub fn load(job_file: &Path, global: &Global) -> Result<Job, JobError> {
         ..JobArgs::default()
     };
     job::load(&args, &|name| std::env::var(name).ok())
+}
+
+/// Where the job's rows stand: as they were told last, with what the log says besides.
+pub fn rows_now(standing: &Standing) -> RowsNow {
+    let told = |name: &str| standing.extra.get(name).cloned().unwrap_or_default();
+    let job_rows = told("whole_job").as_u64();
+    let part = told("part").as_str().map(str::to_owned);
+    let mut rows: RowCounts = serde_json::from_value(told("rows")).unwrap_or_default();
+    let since = standing.since;
+    if since.new_run {
+        rows.failed_before += std::mem::take(&mut rows.failed);
+    }
+    rows.succeeded += since.succeeded;
+    rows.failed += since.failed;
+    rows.truncated += since.truncated;
+    rows.remaining = rows.remaining.saturating_sub(since.succeeded + since.failed);
+    rows.total = rows.total.max(rows.ended() + rows.remaining);
+    RowsNow { rows, part, job_rows }
 }
 
 /// The job's state directory and how it stands; `None` where nothing has run yet.

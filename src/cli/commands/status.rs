@@ -4,13 +4,12 @@ use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use overnight::event::RowCounts;
 use overnight::job::Job;
 use overnight::store::Standing;
-use overnight::types::{Money, RunTotals};
+use overnight::types::{Money, RowsNow, RunTotals, Tally};
 use serde_json::Value;
 
-use super::standing::{ReadError, load, standing};
+use super::standing::{ReadError, load, rows_now, standing};
 use crate::cli::args::{Global, StatusArgs};
 use crate::cli::screen::{self, State, Status};
 use crate::cli::{fail, print, print_error};
@@ -123,7 +122,11 @@ fn json_line(value: &impl serde::Serialize) -> String {
 fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
     let run = standing.ledger.runs.last();
     let sum = run.map(|run| run.totals.sum()).unwrap_or_default();
-    let (state, rows) = (state(standing), rows(standing));
+    let (state, RowsNow { rows, part, job_rows }) = (state(standing), rows_now(standing));
+    let mut all_runs = Tally::default();
+    for run in &standing.ledger.runs {
+        all_runs.merge(&run.totals.sum());
+    }
     let stop_reason = standing.extra.get("stop_reason").and_then(Value::as_str).map(str::to_owned);
     Status {
         job: name.to_owned(),
@@ -133,15 +136,25 @@ fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
         exit_code: (state == State::Finished).then_some(if rows.failed > 0 { 4 } else { 0 }),
         stop_reason: stop_reason.filter(|_| state == State::Stopped),
         rows,
+        part,
+        job_rows,
         attempts: sum.attempts,
         rate_limited: sum.rate_limited,
         usage: sum.usage,
-        cost_usd: Some(sum.cost_usd).filter(|cost| *cost > Money::ZERO || sum.cost_unknown_rows == 0),
+        cost_usd: known_cost(&sum),
         cost_unknown_rows: sum.cost_unknown_rows,
+        runs: standing.ledger.runs.len() as u64,
+        all_runs_cost_usd: known_cost(&all_runs),
+        all_runs_cost_unknown_rows: all_runs.cost_unknown_rows,
         possibly_billed: run.map(|run| run.totals.possibly_billed).unwrap_or_default(),
         elapsed_ms: run.map_or(0, |run| elapsed_ms(run, standing.at)),
         job_file: job_file.to_owned(),
     }
+}
+
+/// `None` where nothing of it is known.
+fn known_cost(sum: &Tally) -> Option<Money> {
+    Some(sum.cost_usd).filter(|cost| *cost > Money::ZERO || sum.cost_unknown_rows == 0)
 }
 
 fn state(standing: &Standing) -> State {
@@ -152,22 +165,6 @@ fn state(standing: &Standing) -> State {
         (None, Some("finished")) if standing.ledger.open_run().is_none() => State::Finished,
         (None, _) => State::Stopped,
     }
-}
-
-/// As they were told last, with what the log says besides.
-fn rows(standing: &Standing) -> RowCounts {
-    let told = standing.extra.get("rows").cloned().unwrap_or_default();
-    let mut rows: RowCounts = serde_json::from_value(told).unwrap_or_default();
-    let since = standing.since;
-    if since.new_run {
-        rows.failed_before += std::mem::take(&mut rows.failed);
-    }
-    rows.succeeded += since.succeeded;
-    rows.failed += since.failed;
-    rows.truncated += since.truncated;
-    rows.remaining = rows.remaining.saturating_sub(since.succeeded + since.failed);
-    rows.total = rows.total.max(rows.ended() + rows.remaining);
-    rows
 }
 
 fn elapsed_ms(run: &RunTotals, told_at: Option<u64>) -> u64 {

@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(
             picture,
             [
-                "███░░░░░░░░░░░░░░░░░░░░░░░░░░░ 1,234,012/10,000,000  12%  ETA 7h 46m",
+                "████░░░░░░░░░░░░░░░░░░░░░░░░░░ 1,234,012/10,000,000  12%  ETA 7h 47m",
                 "1h 02m  312 rows/s  64 in flight  $12.3400  12 failed",
                 "model                  done failed in flight      cost  state",
                 "gateway/qwen-plus      1.2M     12        60  $12.3400  pacing rpm 300, tpm 100k",

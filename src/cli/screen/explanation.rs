@@ -57,7 +57,8 @@ fn outcome(known: &KnownOutcome) -> String {
     } else {
         format!(" by {}", model_name(&known.provider, &known.model))
     };
-    format!("{ending} in run {}{by} {cost} ({})", known.run, counted(u64::from(known.attempts), "request"))
+    let when = known.failed_at.map_or_else(String::new, |at| format!(", at {at}"));
+    format!("{ending} in run {}{by} {cost} ({}){when}", known.run, counted(u64::from(known.attempts), "request"))
 }
 
 fn key(explanation: &Explanation, text: &mut Lines) {

@@ -37,7 +37,13 @@ fn paragraph(group: &FailureGroup) -> String {
     let place = example.at.as_ref().map_or_else(String::new, |at| format!(" ({at})"));
     let status = example.status.map_or_else(String::new, |status| format!("{status} "));
     let what = format!("row {}{place}: {status}{}", example.row, one_line(&example.message));
-    format!("\n{}\n{}{}", heading.join("  "), wrapped("  ", &what), wrapped("  hint: ", group.advice))
+    let (heading, seen) = (heading.join("  "), seen(group));
+    format!("\n{heading}\n  {seen}\n{}{}", wrapped("  ", &what), wrapped("  hint: ", group.advice))
+}
+
+fn seen(group: &FailureGroup) -> String {
+    let (first, last) = (group.first_at.to_string(), group.last_at.to_string());
+    if first == last { format!("seen {last}") } else { format!("last seen {last}, first {first}") }
 }
 
 /// Lines of at most 80 columns, as far as words allow; all begin where the first one's text does.
@@ -63,7 +69,7 @@ fn wrapped(label: &str, text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use overnight::report::{Example, advice};
-    use overnight::types::FailureKind;
+    use overnight::types::{FailureKind, Moment};
 
     use super::*;
 
@@ -74,12 +80,14 @@ mod tests {
             provider: provider.to_owned(),
             model: "qwen-plus".to_owned(),
             count: 1_200,
+            first_at: Moment(if provider.is_empty() { 1_769_829_125_000 } else { 1_769_820_000_000 }),
+            last_at: Moment(1_769_829_125_999),
             example: Example {
                 row: 1_718,
                 at: Some("data/reviews.csv:1719".to_owned()),
                 status: (!provider.is_empty()).then_some(400),
                 message: message.to_owned(),
-                failed_at: 0,
+                failed_at: Moment(1_769_829_125_999),
             },
             advice: advice(kind),
         }
@@ -99,11 +107,13 @@ mod tests {
         tag-reviews: 2,400 failed rows
 
         context_length  1,200 rows  task tag  gateway/qwen-plus
+          last seen 2026-01-31T03:12:05Z, first 2026-01-31T00:40:00Z
           row 1718 (data/reviews.csv:1719): 400 This model's maximum context length is
           4096 tokens. However, your messages resulted in 8192 tokens.
           hint: give the task a fallback with a larger context, or shorten the prompt
 
         bad_row  1,200 rows  task tag
+          seen 2026-01-31T03:12:05Z
           row 1718 (data/reviews.csv:1719): 2 columns instead of 3
           hint: mend these records in the input, or raise input.max_row if they are only
                 long

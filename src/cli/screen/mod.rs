@@ -16,6 +16,7 @@ mod report;
 mod status;
 mod summary;
 mod survey;
+mod table;
 mod words;
 
 pub use choice::{LogWriter, ProgressMode, Screen};
@@ -24,6 +25,6 @@ pub use failures::failures_text;
 pub use pruning::pruning_text;
 pub use report::report_text;
 pub use status::{State, Status, nothing_yet, status_line, status_text};
-pub use summary::summary_text;
+pub use summary::{retry_note, summary_text};
 pub use survey::survey_text;
 pub use words::one_line;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use overnight::event::{ModelState, ModelView, StopReason};
-use overnight::types::{Money, RunNumber};
+use overnight::types::{Money, PossiblyBilled, RowCounts, RunNumber, Usage};
 
-use super::words::{self, counted, model_name, one_line, short, span};
+use super::words::{self, count, counted, model_name, one_line, short, span, usd};
 
 /// A model's line: its state with the limits that it waits for: `open`, `pacing rpm 300`, `cooling down 12s`,
 /// `removed: auth`.
@@ -73,6 +73,62 @@ pub(super) fn draining(reason: StopReason, in_flight: u64) -> String {
 /// How the run ended, in a word.
 pub(super) fn ending(reason: Option<StopReason>) -> &'static str {
     if reason.is_some() { "stopped" } else { "finished" }
+}
+
+/// Where rows stand.
+pub(super) fn rows(rows: &RowCounts) -> String {
+    let mut parts = vec![format!("{} succeeded", count(rows.succeeded)), format!("{} failed", count(rows.failed))];
+    if rows.failed_before > 0 {
+        parts.push(format!("{} failed before", count(rows.failed_before)));
+    }
+    parts.push(format!("{} remaining", count(rows.remaining)));
+    format!("{} in all: {}", count(rows.total), parts.join(", "))
+}
+
+/// Which part of a job its last run was about: `--limit 20, of 1,000 rows`.
+pub(super) fn part(part: &str, job_rows: Option<u64>) -> String {
+    let of = job_rows.map_or_else(String::new, |rows| format!(", of {}", counted(rows, "row")));
+    format!("{}{of}", one_line(part))
+}
+
+/// Requests sent, 429s included.
+pub(super) fn requests(sent: u64, rate_limited: u64) -> String {
+    let limited = match rate_limited {
+        0 => String::new(),
+        limited => format!(", {} of them rate limited", count(limited)),
+    };
+    format!("{} sent{limited}", count(sent))
+}
+
+/// Tokens in and out, with those parts that have a price or a speed of their own.
+pub(super) fn tokens(usage: &Usage) -> String {
+    let part =
+        |tokens: u64, what: &str| if tokens > 0 { format!(" ({} {what})", count(tokens)) } else { String::new() };
+    let (cached, reasoning) = (part(usage.cached_input_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
+    format!("{} in{cached}, {} out{reasoning}", count(usage.input_tokens), count(usage.output_tokens))
+}
+
+/// A whole cost: its known part, what of that bought no answer, and whether there is more to it.
+pub(super) fn total_cost(known: Money, wasted: Money, unknown_rows: u64) -> String {
+    if known == Money::ZERO && unknown_rows > 0 {
+        return format!("unknown for {}", counted(unknown_rows, "row"));
+    }
+    let wasted = if wasted > Money::ZERO { format!(" ({} wasted)", usd(wasted)) } else { String::new() };
+    let unknown = match unknown_rows {
+        0 => String::new(),
+        rows => format!(" and an unknown part for {}", counted(rows, "row")),
+    };
+    format!("{}{wasted}{unknown}", usd(known))
+}
+
+/// Calls whose end is not known; `None` where there are none.
+pub(super) fn possibly_billed(possibly: &PossiblyBilled) -> Option<String> {
+    let unpriced = match possibly.cost_unknown {
+        0 => String::new(),
+        calls => format!(" ({} unpriced)", count(calls)),
+    };
+    let (calls, most) = (counted(possibly.attempts, "call"), usd(possibly.max_cost_usd));
+    (possibly.attempts > 0).then(|| format!("{calls}, end not known: at most {most}{unpriced}"))
 }
 
 /// A cost in a list of other figures.

@@ -1,35 +1,33 @@
 //! The cost report for people, at 80 columns.
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::{Cell, Table};
 use overnight::report::{Entry, Report, Runs};
+use overnight::types::Usage;
 
-use super::words::{cost, count, counted, model_name, short, usd};
-
-const WIDTH: u16 = 80;
+use super::phrases;
+use super::summary::Lines;
+use super::table::{figure, unframed};
+use super::words::{cost, count, latency, model_name, short, usd};
 
 /// What was done, what it cost and how long it took, line break at the end included.
 pub fn report_text(report: &Report) -> String {
-    let run = match report.run {
-        Runs::All => "all runs".to_owned(),
-        Runs::One(run) => format!("run {run}"),
-    };
-    let mut text = format!("{}, {run}\n", report.job);
+    let mut text = Lines(format!("{}, {}\n", report.job, report.run));
+    let rows = report.run.rows_label();
     totals(report, &mut text);
     let models: Vec<(String, &Entry)> = named(&report.by_model, |entry| {
         asked(entry.provider.as_deref()).map(|provider| model_name(provider, entry.model.as_deref().unwrap_or("")))
     });
-    section(&mut text, &money("model", &models));
+    section(&mut text, &money("model", rows, &models));
     section(&mut text, &effort("model", &models));
     let providers = named(&report.by_provider, |entry| asked(entry.provider.as_deref()).map(str::to_owned));
     if providers.len() > 1 {
-        section(&mut text, &money("provider", &providers));
+        section(&mut text, &money("provider", rows, &providers));
     }
     let tasks = named(&report.by_task, |entry| asked(entry.task.as_deref()).map(str::to_owned));
     if tasks.len() > 1 {
-        section(&mut text, &money("task", &tasks));
+        section(&mut text, &money("task", rows, &tasks));
     }
-    text
+    text.0
 }
 
 fn asked(name: Option<&str>) -> Option<&str> {
@@ -42,53 +40,42 @@ fn named(entries: &[Entry], name: impl Fn(&Entry) -> Option<String>) -> Vec<(Str
     entries.iter().map(|entry| (shown(entry), entry)).collect()
 }
 
-fn totals(report: &Report, text: &mut String) {
+fn totals(report: &Report, text: &mut Lines) {
     let all = &report.totals;
-    let mut add = |label: &str, line: &str| text.extend([format!("{label:<16} {line}\n")]);
     let ended = format!("{} succeeded, {} failed", count(all.succeeded), count(all.failed));
-    add("rows", &format!("{} ended: {ended}", count(all.rows)));
-    let limited = match all.rate_limited {
-        0 => String::new(),
-        limited => format!(", {} of them rate limited", count(limited)),
+    match report.run {
+        Runs::All => text.add("row ends", &format!("{} over all runs: {ended}", count(all.rows))),
+        Runs::One(_) => text.add("rows", &format!("{} ended: {ended}", count(all.rows))),
+    }
+    if let Some(now) = &report.rows_now {
+        text.add("rows now", &phrases::rows(&now.rows));
+        if let Some(part) = &now.part {
+            text.add("", &format!("only a part: {}", phrases::part(part, now.job_rows)));
+        }
+    }
+    let usage = Usage {
+        input_tokens: all.input_tokens,
+        cached_input_tokens: all.cached_input_tokens,
+        output_tokens: all.output_tokens,
+        reasoning_tokens: all.reasoning_tokens,
     };
-    add("requests", &format!("{} sent{limited}", count(all.attempts)));
-    let part =
-        |tokens: u64, what: &str| if tokens > 0 { format!(" ({} {what})", count(tokens)) } else { String::new() };
-    let (cached, reasoning) = (part(all.cached_input_tokens, "cached"), part(all.reasoning_tokens, "reasoning"));
-    add("tokens", &format!("{} in{cached}, {} out{reasoning}", count(all.input_tokens), count(all.output_tokens)));
-    add("cost", &total_cost(all));
-    let possibly = &report.possibly_billed;
-    if possibly.attempts > 0 {
-        let unpriced = match possibly.cost_unknown {
-            0 => String::new(),
-            calls => format!(", {} unpriced", count(calls)),
-        };
-        let (calls, most) = (counted(possibly.attempts, "call"), usd(possibly.max_cost_usd));
-        add("possibly billed", &format!("{calls} whose end is not known: at most {most}{unpriced}"));
+    text.add("requests", &phrases::requests(all.attempts, all.rate_limited));
+    text.add("tokens", &phrases::tokens(&usage));
+    let (known, wasted) = (all.cost_usd.unwrap_or_default(), all.wasted_usd.unwrap_or_default());
+    text.add("cost", &phrases::total_cost(known, wasted, all.cost_unknown_rows));
+    if let Some(possibly) = phrases::possibly_billed(&report.possibly_billed) {
+        text.add("possibly billed", &possibly);
     }
 }
 
-fn total_cost(all: &Entry) -> String {
-    let Some(known) = all.cost_usd else { return format!("unknown for {}", counted(all.cost_unknown_rows, "row")) };
-    let wasted = all.wasted_usd.unwrap_or_default();
-    let wasted =
-        if wasted > overnight::types::Money::ZERO { format!(" ({} wasted)", usd(wasted)) } else { String::new() };
-    let unknown = match all.cost_unknown_rows {
-        0 => String::new(),
-        rows => format!(" and an unknown part for {}", counted(rows, "row")),
-    };
-    format!("{}{wasted}{unknown}", usd(known))
-}
-
-fn section(text: &mut String, table: &str) {
-    text.push('\n');
-    text.push_str(table);
-    text.push('\n');
+fn section(text: &mut Lines, table: &str) {
+    text.whole("");
+    text.whole(table);
 }
 
 /// What it took and what it cost.
-fn money(scope: &str, entries: &[(String, &Entry)]) -> String {
-    let mut table = table(scope, &["rows", "failed", "in", "out", "cost", "wasted", "price"]);
+fn money(scope: &str, rows: &str, entries: &[(String, &Entry)]) -> String {
+    let mut table = table(scope, &[rows, "failed", "in", "out", "cost", "wasted", "price"]);
     for (name, entry) in entries {
         let known = |money: Option<_>| money.map_or_else(|| "unknown".to_owned(), usd);
         let price = entry.price_source.map_or("-", overnight::report::PriceSource::name);
@@ -110,7 +97,7 @@ fn money(scope: &str, entries: &[(String, &Entry)]) -> String {
 fn effort(scope: &str, entries: &[(String, &Entry)]) -> String {
     let mut table = table(scope, &["sent", "429s", "retries", "fell in/out", "p50", "p95", "p99"]);
     for (name, entry) in entries {
-        let time = |millis: Option<u64>| figure(&millis.map_or_else(|| "-".to_owned(), time));
+        let time = |millis: Option<u64>| figure(&millis.map_or_else(|| "-".to_owned(), latency));
         table.add_row([
             Cell::new(name),
             figure(&count(entry.attempts)),
@@ -126,30 +113,18 @@ fn effort(scope: &str, entries: &[(String, &Entry)]) -> String {
 }
 
 fn table(scope: &str, figures: &[&str]) -> Table {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let mut table = unframed();
     let heading = |name: &&str| if *name == "price" { Cell::new(name) } else { figure(name) };
     table.set_header(std::iter::once(Cell::new(scope)).chain(figures.iter().map(heading)));
     table
 }
 
-fn figure(text: &str) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
-}
-
-/// `312ms`, `4.5s`, `75s`.
-fn time(millis: u64) -> String {
-    match millis {
-        0..1_000 => format!("{millis}ms"),
-        1_000..10_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
-        10_000.. => format!("{}s", count(millis / 1_000)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use overnight::report::{PriceSource, RunChoice};
-    use overnight::types::{Latency, Ledger, PossiblyBilled, RunTotals, Tally, TallyId, Totals, Usage};
+    use overnight::types::{
+        Latency, Ledger, PossiblyBilled, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage,
+    };
 
     use super::*;
 
@@ -198,7 +173,7 @@ mod tests {
         requests         12,505 sent
         tokens           12,425,000 in, 12,425 out
         cost             $1.5000 ($0.2500 wasted) and an unknown part for 80 rows
-        possibly billed  3 calls whose end is not known: at most $0.0100, 1 unpriced
+        possibly billed  3 calls, end not known: at most $0.0100 (1 unpriced)
 
          model            rows  failed     in    out     cost   wasted  price
          (not sent)          2       2      0      0       $0       $0  -
@@ -207,8 +182,8 @@ mod tests {
 
          model            sent  429s  retries  fell in/out    p50  p95  p99
          (not sent)          0     0        0          0/0      -    -    -
-         gateway/small  12,425     0        0         0/80  300ms  74s  74s
-         other/large        80     0        0         80/0  300ms  74s  74s
+         gateway/small  12,425     0        0         0/80  300ms  75s  75s
+         other/large        80     0        0         80/0  300ms  75s  75s
 
          provider      rows  failed     in    out     cost   wasted  price
          (not sent)       2       2      0      0       $0       $0  -
@@ -219,6 +194,23 @@ mod tests {
          (none)       2       2      0      0         $0       $0  -
          tag     12,425       0  12.4M  12.4k  $1.5000+?  $0.2500  mixed
         ");
+    }
+
+    #[test]
+    fn over_all_runs_row_ends_stand_apart_from_the_rows_as_they_are_now() {
+        let rows = RowCounts { total: 9_000, succeeded: 8_990, failed_before: 2, remaining: 8, ..RowCounts::default() };
+        let part = Some("--limit 9000".to_owned());
+        let all = Report { run: Runs::All, ..report("small") };
+        let text = report_text(&all.with_rows(Some(RowsNow { rows, part, job_rows: Some(20_000) })));
+        let lines: Vec<&str> = text.lines().collect();
+        let expected = [
+            "night, all runs",
+            "row ends         12,427 over all runs: 12,425 succeeded, 2 failed",
+            "rows now         9,000 in all: 8,990 succeeded, 0 failed, 2 failed before, 8 remaining",
+            "                 only a part: --limit 9000, of 20,000 rows",
+        ];
+        assert_eq!(lines[..4], expected);
+        assert!(text.contains("\n model          row ends  failed "), "{text}");
     }
 
     #[test]

@@ -8,7 +8,8 @@ use overnight::types::{Money, PossiblyBilled, RunNumber, Usage};
 use serde::Serialize;
 
 use super::phrases;
-use super::words::{count, counted, share, span, usd};
+use super::summary::Lines;
+use super::words::{cost, count, share, span};
 
 /// How a job stands: the fields of a run's summary, and who runs it.
 #[derive(Clone, Debug, Serialize)]
@@ -25,8 +26,12 @@ pub struct Status {
     pub exit_code: Option<u8>,
     /// Why rows remain, where that was told.
     pub stop_reason: Option<String>,
-    /// Where the job's rows stand.
+    /// Where the rows stand that the last run is about.
     pub rows: RowCounts,
+    /// Which part of the job that is, as the command line had it; `None`: all of it.
+    pub part: Option<String>,
+    /// How many rows the whole job has, where that is known.
+    pub job_rows: Option<u64>,
     /// Requests sent in the run, over all its resumes; 429s included.
     pub attempts: u64,
     /// Requests answered by a rate limit.
@@ -37,6 +42,12 @@ pub struct Status {
     pub cost_usd: Option<Money>,
     /// Rows whose cost is not, or not wholly, known.
     pub cost_unknown_rows: u64,
+    /// How many runs the job has had.
+    pub runs: u64,
+    /// The known part of what all runs cost; `None` where nothing of it is known.
+    pub all_runs_cost_usd: Option<Money>,
+    /// Row ends of all runs whose cost is not, or not wholly, known.
+    pub all_runs_cost_unknown_rows: u64,
     /// Calls whose end is not known.
     pub possibly_billed: PossiblyBilled,
     /// From the run's begin to its end, or to the last that is known of it, in milliseconds.
@@ -77,51 +88,59 @@ pub fn status_text(status: &Status) -> String {
     let pid = status.pid.map_or_else(String::new, |pid| format!(" (process {pid})"));
     let why = status.stop_reason.as_ref().map_or_else(String::new, |why| format!(": {}", why.replace('_', " ")));
     let elapsed = span(Duration::from_millis(status.elapsed_ms));
-    let mut text = format!("{}{run}, {}{pid}{why}, {elapsed}\n", status.job, status.state.word());
-    let mut add = |label: &str, line: &str| text.extend([format!("{label:<16} {line}\n")]);
-    add("rows", &rows(&status.rows));
-    let limited = match status.rate_limited {
-        0 => String::new(),
-        limited => format!(", {} of them rate limited", count(limited)),
-    };
-    add("requests", &format!("{} sent{limited}", count(status.attempts)));
-    add("tokens", &format!("{} in, {} out", count(status.usage.input_tokens), count(status.usage.output_tokens)));
-    add("cost", &phrases::cost(status.cost_usd.unwrap_or_default(), status.cost_unknown_rows));
-    let possibly = &status.possibly_billed;
-    if possibly.attempts > 0 {
-        let (calls, most) = (counted(possibly.attempts, "call"), usd(possibly.max_cost_usd));
-        let unpriced = if possibly.cost_unknown > 0 { " and an unknown part" } else { "" };
-        add("possibly billed", &format!("{calls} whose end is not known: at most {most}{unpriced}"));
+    let mut text = Lines(format!("{}{run}, {}{pid}{why}, {elapsed}\n", status.job, status.state.word()));
+    if let Some(part) = &status.part {
+        text.add("only a part", &phrases::part(part, status.job_rows));
     }
-    match status.state {
-        State::Stopped => add("next", &format!("overnight run {}", status.job_file.display())),
-        State::Finished if status.rows.failed + status.rows.failed_before > 0 => {
-            add("next", &format!("overnight errors {}", status.job_file.display()));
-        }
-        State::Running | State::Paused | State::Finished => {}
+    text.add("rows", &phrases::rows(&status.rows));
+    text.add("requests", &phrases::requests(status.attempts, status.rate_limited));
+    text.add("tokens", &phrases::tokens(&status.usage));
+    let cost = phrases::cost(status.cost_usd.unwrap_or_default(), status.cost_unknown_rows);
+    text.add("cost", &format!("{cost}{}", all_runs(status)));
+    if let Some(possibly) = phrases::possibly_billed(&status.possibly_billed) {
+        text.add("possibly billed", &possibly);
     }
-    text
+    next(status, &mut text);
+    text.0
 }
 
-fn rows(rows: &RowCounts) -> String {
-    let mut parts = vec![format!("{} succeeded", count(rows.succeeded)), format!("{} failed", count(rows.failed))];
-    if rows.failed_before > 0 {
-        parts.push(format!("{} failed before", count(rows.failed_before)));
+/// What all runs cost, where there was more than one.
+fn all_runs(status: &Status) -> String {
+    if status.runs < 2 {
+        return String::new();
     }
-    parts.push(format!("{} remaining", count(rows.remaining)));
-    format!("{} in all: {}", count(rows.total), parts.join(", "))
+    let known = status.all_runs_cost_usd.unwrap_or_default();
+    format!(", all {} runs {}", count(status.runs), cost(known, status.all_runs_cost_unknown_rows))
+}
+
+fn next(status: &Status, text: &mut Lines) {
+    let job = status.job_file.display();
+    let (run, errors) = (format!("overnight run {job}"), format!("overnight errors {job}"));
+    let has_failed = status.rows.failed + status.rows.failed_before > 0;
+    match (status.state, has_failed) {
+        (State::Stopped, _) => text.add("next", &run),
+        (State::Finished, true) => text.add("next", &errors),
+        (State::Finished, false) if status.part.is_some() => text.add("next", &run),
+        (State::Running | State::Paused | State::Finished, _) => {}
+    }
 }
 
 /// One line of a list of jobs.
 pub fn status_line(status: &Status) -> String {
     let rows = &status.rows;
     let done = format!("{}/{} {}%", count(rows.ended()), count(rows.total), share(rows.ended(), rows.total, 100));
+    let part = match (&status.part, status.job_rows) {
+        (None, _) => String::new(),
+        (Some(_), None) => " of a part".to_owned(),
+        (Some(_), Some(rows)) => format!(" of a part of {}", count(rows)),
+    };
     let failed = match rows.failed + rows.failed_before {
         0 => String::new(),
         failed => format!("  {} failed", count(failed)),
     };
     let cost = phrases::cost(status.cost_usd.unwrap_or_default(), status.cost_unknown_rows);
-    format!("{:<32} {:<8}  {done}{failed}  {cost}\n", status.job_file.display(), status.state.word())
+    let (file, state, all_runs) = (status.job_file.display().to_string(), status.state.word(), all_runs(status));
+    format!("{file:<28} {state:<8}  {done}{part}{failed}  {cost}{all_runs}\n")
 }
 
 /// What a command that only reads says of a job that has not run.
@@ -145,11 +164,16 @@ mod tests {
             exit_code: None,
             stop_reason: Some("no_model_left".to_owned()),
             rows: RowCounts { total: 2_000, succeeded: 490, failed: 10, remaining: 1_500, ..RowCounts::default() },
+            part: None,
+            job_rows: Some(2_000),
             attempts: 1_115,
             rate_limited: 100,
             usage: Usage { input_tokens: 1_234_567, output_tokens: 45_000, ..Usage::default() },
             cost_usd: "1.5".parse().ok(),
             cost_unknown_rows: 0,
+            runs: 1,
+            all_runs_cost_usd: "1.5".parse().ok(),
+            all_runs_cost_unknown_rows: 0,
             possibly_billed: PossiblyBilled { attempts: 1, max_cost_usd: "0.01".parse().unwrap(), cost_unknown: 0 },
             elapsed_ms: 125_000,
             job_file: "jobs/tag.toml".into(),
@@ -164,7 +188,7 @@ mod tests {
         requests         1,115 sent, 100 of them rate limited
         tokens           1,234,567 in, 45,000 out
         cost             $1.5000
-        possibly billed  1 call whose end is not known: at most $0.0100
+        possibly billed  1 call, end not known: at most $0.0100
         next             overnight run jobs/tag.toml
         ");
     }
@@ -172,6 +196,34 @@ mod tests {
     #[test]
     fn a_running_job_is_a_line_in_a_list() {
         let running = Status { state: State::Running, pid: Some(77), stop_reason: None, ..status() };
-        insta::assert_snapshot!(status_line(&running), @"jobs/tag.toml                    running   500/2,000 25%  10 failed  $1.5000");
+        insta::assert_snapshot!(status_line(&running), @"jobs/tag.toml                running   500/2,000 25%  10 failed  $1.5000");
+    }
+
+    #[test]
+    fn a_part_is_not_shown_as_the_job_and_all_runs_have_their_cost() {
+        let rows = RowCounts { total: 20, succeeded: 20, ..RowCounts::default() };
+        let part = Status {
+            state: State::Finished,
+            stop_reason: None,
+            rows,
+            part: Some("--sample 20 --task tag".to_owned()),
+            runs: 3,
+            all_runs_cost_usd: "4.25".parse().ok(),
+            all_runs_cost_unknown_rows: 2,
+            possibly_billed: PossiblyBilled::default(),
+            ..status()
+        };
+        insta::assert_snapshot!(status_text(&part), @r"
+        tag-reviews, run 3, finished, 2m 05s
+        only a part      --sample 20 --task tag, of 2,000 rows
+        rows             20 in all: 20 succeeded, 0 failed, 0 remaining
+        requests         1,115 sent, 100 of them rate limited
+        tokens           1,234,567 in, 45,000 out
+        cost             $1.5000, all 3 runs $4.2500+?
+        next             overnight run jobs/tag.toml
+        ");
+        insta::assert_snapshot!(status_line(&part), @"jobs/tag.toml                finished  20/20 100% of a part of 2,000  $1.5000, all 3 runs $4.2500+?");
+        let unknown = Status { job_rows: None, runs: 1, ..part };
+        assert!(status_line(&unknown).contains("20/20 100% of a part  $1.5000\n"), "{}", status_line(&unknown));
     }
 }

@@ -4,18 +4,15 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::Cell;
 use overnight::event::{StopReason, Summary};
-use overnight::types::{Money, Tally, TallyId};
+use overnight::types::{FailureKind, Money, Tally, TallyId};
 
 use super::paint::Paint;
 use super::phrases;
-use super::words::{cost, count, counted, model_name, one_line, short, span, usd};
+use super::table::{figure, unframed};
+use super::words::{cost, count, counted, model_name, one_line, short, span, tenths, usd};
 use crate::cli::args::ColorMode;
-
-/// For files and mails, where no terminal tells its width.
-pub(super) const WIDTH: u16 = 80;
 
 /// The summary as text for standard output, line break at the end included.
 pub fn summary_text(summary: &Summary, color: ColorMode) -> String {
@@ -44,10 +41,7 @@ fn heading(summary: &Summary, paint: Paint) -> String {
         (None, 0) => paint.green(ending),
         (None, _) => paint.yellow(ending),
     };
-    let elapsed = match summary.elapsed_ms {
-        millis @ 0..10_000 => format!("{}.{}s", millis / 1_000, millis % 1_000 / 100),
-        millis => span(Duration::from_millis(millis)),
-    };
+    let elapsed = tenths(summary.elapsed_ms).unwrap_or_else(|| span(Duration::from_millis(summary.elapsed_ms)));
     let why = summary.stop_reason.map_or_else(String::new, |reason| format!(": {}", reason.words()));
     format!("{}{run}, {ending} after {elapsed}{why}", summary.job)
 }
@@ -68,14 +62,14 @@ impl Lines {
 
 fn rows(summary: &Summary, text: &mut Lines) {
     let rows = &summary.rows;
-    let mut parts = vec![format!("{} succeeded", count(rows.succeeded)), format!("{} failed", count(rows.failed))];
-    if rows.failed_before > 0 {
-        parts.push(format!("{} failed in earlier runs", count(rows.failed_before)));
+    text.add("rows", &phrases::rows(rows));
+    let left: u64 = summary.left_failed.iter().map(|(_, rows)| rows).sum();
+    let done = rows.skipped.saturating_sub(left);
+    if done > 0 {
+        text.add("", &format!("{} done before and not sent again", count(done)));
     }
-    parts.push(format!("{} remaining", count(rows.remaining)));
-    text.add("rows", &format!("{} in all: {}", count(rows.total), parts.join(", ")));
-    if rows.skipped > 0 {
-        text.add("", &format!("{} done before and not sent again", count(rows.skipped)));
+    if left > 0 {
+        text.add("", &format!("{} failed before, left alone", count(left)));
     }
     if rows.truncated > 0 {
         text.add(
@@ -84,53 +78,40 @@ fn rows(summary: &Summary, text: &mut Lines) {
         );
     }
     if !summary.failures.is_empty() {
-        let kinds: Vec<String> =
-            summary.failures.iter().map(|(kind, rows)| format!("{} {kind}", count(*rows))).collect();
-        text.add("failed", &kinds.join(", "));
+        text.add("failed", &kinds(&summary.failures));
     }
+}
+
+fn kinds(failures: &[(FailureKind, u64)]) -> String {
+    failures.iter().map(|(kind, rows)| format!("{} {kind}", count(*rows))).collect::<Vec<_>>().join(", ")
+}
+
+/// A word for a retry that had nothing to do, line break at the end included.
+pub fn retry_note(summary: &Summary) -> Option<String> {
+    if summary.retried != Some(0) || summary.stop_reason.is_some() {
+        return None;
+    }
+    let left = match summary.left_failed.as_slice() {
+        [] => "no row has failed".to_owned(),
+        left => format!("left alone: {}", kinds(left)),
+    };
+    Some(format!("no row fits this retry, so nothing was sent again; {left}\n"))
 }
 
 fn money(summary: &Summary, text: &mut Lines) {
-    let limited = match summary.rate_limited {
-        0 => String::new(),
-        limited => format!(", {} of them rate limited", count(limited)),
-    };
-    text.add("requests", &format!("{} sent{limited}", count(summary.attempts)));
-    let usage = &summary.usage;
-    let part =
-        |tokens: u64, what: &str| if tokens > 0 { format!(" ({} {what})", count(tokens)) } else { String::new() };
-    let (cached, reasoning) = (part(usage.cached_input_tokens, "cached"), part(usage.reasoning_tokens, "reasoning"));
-    let (input, output) = (count(usage.input_tokens), count(usage.output_tokens));
-    text.add("tokens", &format!("{input} in{cached}, {output} out{reasoning}"));
-    text.add("cost", &total_cost(summary));
-    let possibly = &summary.possibly_billed;
-    if possibly.attempts > 0 {
-        let unpriced = match possibly.cost_unknown {
-            0 => String::new(),
-            calls => format!(" ({} without a known bound)", count(calls)),
-        };
-        let (calls, most) = (counted(possibly.attempts, "call"), usd(possibly.max_cost_usd));
-        text.add("possibly billed", &format!("{calls}, end not known: at most {most}{unpriced}"));
-    }
-}
-
-fn total_cost(summary: &Summary) -> String {
+    text.add("requests", &phrases::requests(summary.attempts, summary.rate_limited));
+    text.add("tokens", &phrases::tokens(&summary.usage));
     let wasted: Money = summary.tallies.iter().map(|(_, tally)| tally.wasted_usd).sum();
-    let wasted = if wasted > Money::ZERO { format!(" ({} wasted)", usd(wasted)) } else { String::new() };
-    let known = format!("{}{wasted}", usd(summary.cost_usd));
-    let unknown = format!("an unknown part for {}", counted(summary.cost_unknown_rows, "row"));
-    match (summary.cost_usd, summary.cost_unknown_rows) {
-        (_, 0) => known,
-        (Money::ZERO, rows) => format!("unknown for {}", counted(rows, "row")),
-        (_, _) => format!("{known} and {unknown}"),
+    text.add("cost", &phrases::total_cost(summary.cost_usd, wasted, summary.cost_unknown_rows));
+    if let Some(possibly) = phrases::possibly_billed(&summary.possibly_billed) {
+        text.add("possibly billed", &possibly);
     }
 }
 
 /// A line for each model and task; the task's column only where there is more than one.
 fn by_model(tallies: &[(TallyId, Tally)]) -> String {
     let many_tasks = tallies.iter().any(|(id, _)| id.task != tallies[0].0.task);
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let mut table = unframed();
     let names: &[&str] = if many_tasks { &["model", "task"] } else { &["model"] };
     let figures = ["rows", "failed", "requests", "in", "out", "cost"];
     table.set_header(names.iter().map(Cell::new).chain(figures.map(figure)));
@@ -154,10 +135,6 @@ fn by_model(tallies: &[(TallyId, Tally)]) -> String {
 
 fn name(id: &TallyId) -> String {
     if id.provider.is_empty() { "(not sent)".to_owned() } else { model_name(&id.provider, &id.model) }
-}
-
-fn figure(text: &str) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }
 
 fn warnings(summary: &Summary, text: &mut Lines) {
@@ -210,7 +187,7 @@ fn shown(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use overnight::event::RowCounts;
-    use overnight::types::{FailureKind, PossiblyBilled, Usage};
+    use overnight::types::{PossiblyBilled, Usage};
 
     use super::*;
 
@@ -247,6 +224,8 @@ mod tests {
             possibly_billed: PossiblyBilled { attempts: 1, max_cost_usd: "0.01".parse().unwrap(), cost_unknown: 0 },
             elapsed_ms: 125_000,
             failures: vec![(FailureKind::ContextLength, 8), (FailureKind::BadRow, 2)],
+            left_failed: Vec::new(),
+            retried: None,
             tallies: vec![
                 tally("tag", "qwen-plus", plus),
                 tally("tag", "", Tally { failed: 2, ..Tally::default() }),
@@ -308,6 +287,33 @@ next             mend the cause, then run the same command to go on
                  all answers so far are kept; their rows are not sent again
 ";
         assert_eq!(text_of(&summary, Paint::default()), expected);
+    }
+
+    #[test]
+    fn failed_rows_that_are_left_alone_are_not_among_those_that_are_done() {
+        let mut summary = summary();
+        summary.rows.failed_before = 7;
+        summary.left_failed = vec![(FailureKind::Timeout, 7), (FailureKind::BadRow, 2)];
+        let text = text_of(&summary, Paint::default());
+        let rows = "1,990 succeeded, 10 failed, 7 failed before, 0 remaining
+                 991 done before and not sent again
+                 9 failed before, left alone\n";
+        assert!(text.contains(rows), "{text}");
+    }
+
+    #[test]
+    fn a_retry_without_a_row_says_so_and_what_it_left_alone() {
+        let mut summary = Summary { retried: Some(0), ..summary() };
+        assert_eq!(
+            retry_note(&summary).unwrap(),
+            "no row fits this retry, so nothing was sent again; no row has failed\n"
+        );
+        summary.left_failed = vec![(FailureKind::Timeout, 1_200), (FailureKind::BadRow, 2)];
+        let note = retry_note(&summary).unwrap();
+        assert!(note.ends_with("again; left alone: 1,200 timeout, 2 bad_row\n"), "{note}");
+        for retried in [None, Some(1)] {
+            assert_eq!(retry_note(&Summary { retried, ..summary.clone() }), None);
+        }
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use comfy_table::presets::NOTHING;
-use comfy_table::{Cell, CellAlignment, ContentArrangement, Table};
+use comfy_table::Cell;
 use overnight::engine::{ModelShare, Range, Survey};
 use overnight::types::Money;
 
-use super::summary::{Lines, WIDTH};
+use super::summary::Lines;
+use super::table::{figure, unframed};
 use super::words::{cost, count, counted, model_name, one_line, short, span, usd};
 
 /// The plan as text for standard output, line break at the end included.
@@ -92,8 +92,7 @@ fn warnings(survey: &Survey, text: &mut Lines) {
 }
 
 fn by_model(shares: &[ModelShare]) -> String {
-    let mut table = Table::new();
-    table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Dynamic).set_width(WIDTH);
+    let mut table = unframed();
     let figures = ["rows", "in", "out", "cost", "at most"];
     table.set_header(["model", "task"].map(Cell::new).into_iter().chain(figures.map(figure)));
     for share in shares {
@@ -110,8 +109,4 @@ fn by_model(shares: &[ModelShare]) -> String {
         ]);
     }
     table.trim_fmt()
-}
-
-fn figure(text: &str) -> Cell {
-    Cell::new(text).set_alignment(CellAlignment::Right)
 }

@@ -1,4 +1,5 @@
-//! Figures as people read them. All of these round down or say that they are rounded; exact ones are in `--json`.
+//! Figures as people read them: rounded to the nearest, but what is there never shows as nothing, and a part never as the
+//! whole. Exact ones are in `--json`.
 
 use std::time::Duration;
 
@@ -19,16 +20,23 @@ pub(super) fn count(number: u64) -> String {
 
 /// At most six characters: `9,999`, `12.3k`, `4M`, `678.9G`.
 pub(super) fn short(number: u64) -> String {
-    let (unit, name) = match number {
-        0..10_000 => return count(number),
-        10_000..1_000_000 => (1_000, 'k'),
-        1_000_000..1_000_000_000 => (1_000_000, 'M'),
-        1_000_000_000.. => (1_000_000_000, 'G'),
-    };
-    match number % unit / (unit / 10) {
-        0 => format!("{}{name}", number / unit),
-        tenths => format!("{}.{tenths}{name}", number / unit),
+    const TENTHS: [(u64, char); 3] = [(100, 'k'), (100_000, 'M'), (100_000_000, 'G')];
+    if number < 10_000 {
+        return count(number);
     }
+    // What rounds to a thousand of a unit is one of the next.
+    let fitting = TENTHS.into_iter().find(|(tenth, _)| rounded(number, *tenth) < 10_000);
+    let (tenth, unit) = fitting.unwrap_or(TENTHS[2]);
+    let tenths = rounded(number, tenth);
+    match tenths % 10 {
+        0 => format!("{}{unit}", count(tenths / 10)),
+        rest => format!("{}.{rest}{unit}", count(tenths / 10)),
+    }
+}
+
+/// How many units there are, to the nearest.
+fn rounded(number: u64, unit: u64) -> u64 {
+    number / unit + u64::from(number % unit >= unit.div_ceil(2))
 }
 
 /// `1,000 rows`, `1 row`.
@@ -38,29 +46,48 @@ pub(super) fn counted(number: u64, noun: &str) -> String {
 
 /// `12s`, `4m 02s`, `1h 02m`, `3d 04h`.
 pub(super) fn span(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (minutes, hours, days) = (seconds / 60, seconds / 3_600, seconds / 86_400);
-    match seconds {
-        0..60 => format!("{seconds}s"),
-        60..3_600 => format!("{minutes}m {:02}s", seconds % 60),
-        3_600..86_400 => format!("{hours}h {:02}m", minutes % 60),
-        86_400.. => format!("{days}d {:02}h", hours % 24),
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let seconds = rounded(millis, 1_000);
+    if seconds < 60 {
+        return format!("{seconds}s");
     }
+    if seconds < 3_600 {
+        return format!("{}m {:02}s", seconds / 60, seconds % 60);
+    }
+    let minutes = rounded(millis, 60_000);
+    if minutes < 24 * 60 {
+        return format!("{}h {:02}m", minutes / 60, minutes % 60);
+    }
+    let hours = rounded(millis, 3_600_000);
+    format!("{}d {:02}h", hours / 24, hours % 24)
 }
 
-/// `$0`, `$0.0123`, `$123.45`: to the nearest, but nothing that costs shows as nothing.
+/// `4.5s`, `0.3s`; `None` where ten seconds or more make tenths idle.
+pub(super) fn tenths(millis: u64) -> Option<String> {
+    let tenths = rounded(millis, 100);
+    (tenths < 100).then(|| format!("{}.{}s", tenths / 10, tenths % 10))
+}
+
+/// `312ms`, `4.5s`, `75s`.
+pub(super) fn latency(millis: u64) -> String {
+    if millis < 1_000 {
+        return format!("{millis}ms");
+    }
+    tenths(millis).unwrap_or_else(|| format!("{}s", count(rounded(millis, 1_000))))
+}
+
+/// `$0`, `$0.0123`, `$123.45`.
 pub(super) fn usd(money: Money) -> String {
-    let hundred_dollars = Money::from_pico(100_000_000_000_000);
-    let (decimals, unit) = if money >= hundred_dollars { (2, 10_000_000_000) } else { (4, 100_000_000) };
-    let units = money.pico().saturating_add(unit / 2) / unit;
+    const CENT: u64 = 10_000_000_000;
     if money == Money::ZERO {
         return "$0".to_owned();
     }
-    if units == 0 {
-        return "<$0.0001".to_owned();
+    let (cents, hundredths) = (rounded(money.pico(), CENT), rounded(money.pico(), CENT / 100));
+    match hundredths {
+        0 => "<$0.0001".to_owned(),
+        1..1_000_000 => format!("${}.{:04}", hundredths / 10_000, hundredths % 10_000),
+        1_000_000.. => format!("${}.{:02}", count(cents / 100), cents % 100),
     }
-    let scale = 10_u64.pow(decimals);
-    format!("${}.{:0width$}", count(units / scale), units % scale, width = decimals as usize)
 }
 
 /// The known part of a cost, and whether there is more to it: what is unknown never shows as 0.
@@ -75,15 +102,19 @@ pub(super) fn cost(known: Money, unknown_rows: u64) -> String {
 /// `312 rows/s`, `3.1 rows/s`, `4.5 rows/min`.
 pub(super) fn pace(rows_per_second: f64) -> String {
     match rows_per_second {
-        pace if pace >= 10.0 => format!("{pace:.0} rows/s"),
+        // From here on one decimal would show as 10.0.
+        pace if pace >= 9.95 => format!("{pace:.0} rows/s"),
         pace if pace >= 0.1 => format!("{pace:.1} rows/s"),
         pace => format!("{:.1} rows/min", pace * 60.0),
     }
 }
 
-/// `whole` times `ended` / `total`, rounded down, so that 100 % means all.
+/// `whole` times `ended` / `total`, to the nearest; but 100 % means all.
 pub(super) fn share(ended: u64, total: u64, whole: u64) -> u64 {
-    ended.saturating_mul(whole).checked_div(total).unwrap_or(0).min(whole)
+    if total == 0 || ended >= total {
+        return if total == 0 { 0 } else { whole };
+    }
+    rounded(ended.saturating_mul(whole), total).min(whole.saturating_sub(1))
 }
 
 /// A provider's words, as safe on a terminal as in a log: one line, without control characters, and no page of HTML.
@@ -110,15 +141,37 @@ mod tests {
     #[test]
     fn counts_have_commas_and_short_ones_fit_six_characters() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(count), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 9_999, 12_345, 999_999, 1_000_000].map(short), ["0", "9,999", "12.3k", "999.9k", "1M"]);
-        assert_eq!(short(678_900_000_000), "678.9G");
+        assert_eq!([0, 9_999, 12_345, 1_000_000].map(short), ["0", "9,999", "12.3k", "1M"]);
+        assert_eq!([1_949, 10_049, 10_050, 999_949].map(short), ["1,949", "10k", "10.1k", "999.9k"]);
+        assert_eq!([999_950, 999_949_999, 999_950_000].map(short), ["1M", "999.9M", "1G"]);
+        assert_eq!([678_900_000_000, 999_950_000_000].map(short), ["678.9G", "1,000G"]);
         assert_eq!((counted(1, "row"), counted(0, "row")), ("1 row".to_owned(), "0 rows".to_owned()));
     }
 
     #[test]
-    fn spans_have_their_two_largest_units() {
-        let spans = [0, 59, 60, 3_599, 3_723, 90_061].map(|seconds| span(Duration::from_secs(seconds)));
-        assert_eq!(spans, ["0s", "59s", "1m 00s", "59m 59s", "1h 02m", "1d 01h"]);
+    fn spans_have_their_two_largest_units_to_the_nearest() {
+        let spans = |millis: &[u64]| -> Vec<String> {
+            millis.iter().map(|millis| span(Duration::from_millis(*millis))).collect()
+        };
+        assert_eq!(spans(&[0, 59_000, 60_000, 3_599_000, 3_723_000]), ["0s", "59s", "1m 00s", "59m 59s", "1h 02m"]);
+        assert_eq!(spans(&[499, 500, 1_999, 59_499, 59_900]), ["0s", "1s", "2s", "59s", "1m 00s"]);
+        assert_eq!(spans(&[119_600, 3_599_499, 3_599_500]), ["2m 00s", "59m 59s", "1h 00m"]);
+        assert_eq!(spans(&[3_629_999, 3_630_000, 7_199_000]), ["1h 00m", "1h 01m", "2h 00m"]);
+        assert_eq!(
+            spans(&[86_369_999, 86_370_000, 90_061_000, 171_000_000]),
+            ["23h 59m", "1d 00h", "1d 01h", "2d 00h"]
+        );
+    }
+
+    #[test]
+    fn latencies_are_rounded_to_what_they_show() {
+        assert_eq!([0, 312, 999, 1_000].map(latency), ["0ms", "312ms", "999ms", "1.0s"]);
+        assert_eq!([1_949, 1_950, 1_999, 9_949].map(latency), ["1.9s", "2.0s", "2.0s", "9.9s"]);
+        assert_eq!([9_950, 10_499, 59_900, 999_500].map(latency), ["10s", "10s", "60s", "1,000s"]);
+        assert_eq!(
+            [49, 50, 9_949, 9_950].map(tenths),
+            [Some("0.0s"), Some("0.1s"), Some("9.9s"), None].map(|t| t.map(str::to_owned))
+        );
     }
 
     #[test]
@@ -126,9 +179,13 @@ mod tests {
         let usd = |text: &str| usd(text.parse().unwrap());
         assert_eq!(usd("0"), "$0");
         assert_eq!(usd("0.000000000001"), "<$0.0001");
+        assert_eq!((usd("0.000049999999"), usd("0.00005")), ("<$0.0001".to_owned(), "$0.0001".to_owned()));
         assert_eq!(usd("0.00018"), "$0.0002");
         assert_eq!(usd("12.34"), "$12.3400");
+        assert_eq!((usd("99.99994"), usd("99.99995")), ("$99.9999".to_owned(), "$100.00".to_owned()));
+        assert_eq!((usd("999.994"), usd("999.995")), ("$999.99".to_owned(), "$1,000.00".to_owned()));
         assert_eq!(usd("1234567.891"), "$1,234,567.89");
+        assert_eq!(super::usd(Money::from_pico(u64::MAX)), "$18,446,744.07");
     }
 
     #[test]
@@ -139,10 +196,10 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_percent_means_all() {
-        assert_eq!(share(999_999, 1_000_000, 100), 99);
-        assert_eq!(share(1_000_000, 1_000_000, 100), 100);
-        assert_eq!(share(0, 0, 100), 0);
+    fn shares_are_rounded_but_a_hundred_percent_means_all() {
+        assert_eq!([share(124, 1_000, 100), share(125, 1_000, 100), share(666, 1_000, 100)], [12, 13, 67]);
+        assert_eq!([share(999, 1_000, 100), share(999_999, 1_000_000, 100)], [99, 99]);
+        assert_eq!([share(1_000_000, 1_000_000, 100), share(0, 0, 100), share(7, 5, 100)], [100, 0, 100]);
     }
 
     #[test]
@@ -154,5 +211,6 @@ mod tests {
     #[test]
     fn slow_paces_are_told_by_the_minute() {
         assert_eq!([312.4, 3.12, 0.05, 0.0].map(pace), ["312 rows/s", "3.1 rows/s", "3.0 rows/min", "0.0 rows/min"]);
+        assert_eq!([9.94, 9.95, 0.0999].map(pace), ["9.9 rows/s", "10 rows/s", "6.0 rows/min"]);
     }
 }
