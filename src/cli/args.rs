@@ -34,7 +34,7 @@ Exit codes:
   3    the job file, its config, its key variables or the input is not valid; nothing was sent
   4    nothing remains, and rows failed in this run
   5    stopped by a limit of its own (budget, deadline, max failures); the same command goes on
-  6    a route has no model left that can be used (bad key, quota gone, unknown model)
+  6    a route has no model left (bad key, quota gone, unknown model, long outage)
   7    another run holds this job's lock (--if-locked skip: 0)
   130  interrupted (143: terminated); the same command goes on
   141  the reader of `--output -` is gone; the same command goes on";
