@@ -127,6 +127,8 @@ impl Life {
                 self.back_off(upstream, pause).await
             }
             Step::PassBy => {
+                // The row's own clock does not run while its models are down.
+                self.spent = self.spent.saturating_sub(record.latency);
                 self.send_attempt(record, retry, admission).await;
                 Some(Visit::BackToStart)
             }
@@ -273,13 +275,15 @@ impl Life {
         if pause.is_zero() {
             return None;
         }
-        self.spent += pause;
-        tokio::select! {
+        let began = Instant::now();
+        let visit = tokio::select! {
             biased;
             () = self.shared.stop.draining() => Some(Visit::Left),
             () = upstream.gate.down() => Some(Visit::Unavailable),
             () = tokio::time::sleep(pause) => None,
-        }
+        };
+        self.spent += began.elapsed();
+        visit
     }
 
     fn model_request(&mut self, at: usize, upstream: &Upstream) -> ModelRequest {

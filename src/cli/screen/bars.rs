@@ -1,5 +1,7 @@
 //! The screen on a terminal: some lines that are drawn anew with each snapshot, below those that stay.
 
+use std::collections::BTreeSet;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use overnight::event::{Event, ModelState, ModelView, Snapshot};
 
@@ -18,13 +20,22 @@ pub(super) struct Bars {
     screen: MultiProgress,
     lines: Vec<ProgressBar>,
     in_flight: u64,
+    /// Models that were told to be down.
+    down: BTreeSet<String>,
     paint: Paint,
     _quiet_controls: QuietControls,
 }
 
 impl Bars {
     pub(super) fn new(screen: MultiProgress, paint: Paint) -> Self {
-        Self { screen, lines: Vec::new(), in_flight: 0, paint, _quiet_controls: QuietControls::new() }
+        Self {
+            screen,
+            lines: Vec::new(),
+            in_flight: 0,
+            down: BTreeSet::new(),
+            paint,
+            _quiet_controls: QuietControls::new(),
+        }
     }
 
     pub(super) fn show(&mut self, event: &Event) {
@@ -35,17 +46,26 @@ impl Bars {
             }
             Event::RunStarted { job, run, resumed } => self.say(&phrases::started(job, *run, *resumed)),
             Event::Note { message } => self.say(message),
-            Event::ModelState { provider, model, state, message } => match state {
-                ModelState::Removed { .. } | ModelState::Down { .. } => {
-                    let line = phrases::model_state(provider, model, *state, message.as_deref());
-                    self.say(&self.paint.red(&line));
-                }
-                // The model's own line says these, and they come and go.
-                ModelState::Open | ModelState::Pacing | ModelState::CoolingDown { .. } => {}
-            },
+            Event::ModelState { provider, model, state, message } => {
+                self.model_state(model_name(provider, model), *state, message.as_deref());
+            }
             Event::Draining { reason } => self.say(&self.paint.yellow(&phrases::draining(*reason, self.in_flight))),
             Event::RunFinished(_) => self.draw(Vec::new()),
             Event::RowDone { .. } | Event::AttemptFailed { .. } => {}
+        }
+    }
+
+    /// What the model's own line says comes and goes; what people ask for in the morning stays.
+    fn model_state(&mut self, name: String, state: ModelState, message: Option<&str>) {
+        let line = phrases::model_state(&name, state, message);
+        match state {
+            ModelState::Removed { .. } => self.say(&self.paint.red(&line)),
+            ModelState::Down { .. } => {
+                self.say(&self.paint.red(&line));
+                self.down.insert(name);
+            }
+            ModelState::Open if self.down.remove(&name) => self.say(&line),
+            ModelState::Open | ModelState::Pacing | ModelState::CoolingDown { .. } => {}
         }
     }
 

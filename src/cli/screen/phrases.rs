@@ -5,7 +5,7 @@ use std::time::Duration;
 use overnight::event::{ModelState, ModelView, StopReason};
 use overnight::types::{Money, PossiblyBilled, RowCounts, RunNumber, Usage};
 
-use super::words::{self, count, counted, model_name, one_line, short, span, usd};
+use super::words::{self, count, counted, one_line, short, span, usd};
 
 /// A model's line: its state with the limits that it waits for: `open`, `pacing rpm 300`, `cooling down 12s`,
 /// `removed: auth`.
@@ -30,6 +30,7 @@ pub(super) fn state(state: ModelState) -> String {
             // Rounded up: a pause of which something is left is not over.
             format!("cooling down {}", span(Duration::from_secs(for_ms.div_ceil(1_000))))
         }
+        ModelState::Down { since_ms: 0..1_000, .. } => "down".to_owned(),
         ModelState::Down { since_ms, .. } => format!("down for {}", span(Duration::from_millis(since_ms))),
         ModelState::Removed { kind } => format!("removed: {kind}"),
     }
@@ -50,9 +51,9 @@ pub(super) fn started(job: &str, run: RunNumber, resumed: bool) -> String {
 }
 
 /// A model's new state.
-pub(super) fn model_state(provider: &str, model: &str, state: ModelState, message: Option<&str>) -> String {
+pub(super) fn model_state(name: &str, state: ModelState, message: Option<&str>) -> String {
     let why = message.map_or_else(String::new, |message| format!(" ({})", one_line(message)));
-    format!("{}: {}{why}", model_name(provider, model), self::state(state))
+    format!("{name}: {}{why}", self::state(state))
 }
 
 /// No new rows are sent.

@@ -39,8 +39,9 @@ impl<W: Write> Plain<W> {
             Event::RunStarted { job, run, resumed } => self.say(&phrases::started(job, *run, *resumed)),
             Event::Note { message } => self.say(message),
             Event::ModelState { provider, model, state, message } => {
-                if self.is_news(model_name(provider, model), *state) {
-                    self.say(&phrases::model_state(provider, model, *state, message.as_deref()));
+                let name = model_name(provider, model);
+                if self.is_news(name.clone(), *state) {
+                    self.say(&phrases::model_state(&name, *state, message.as_deref()));
                 }
             }
             Event::Draining { reason } => self.say(&phrases::draining(*reason, self.in_flight)),
