@@ -147,6 +147,12 @@ impl Store {
         self.outcomes_from(0)
     }
 
+    /// How many outcomes are on record, those that another one replaced included.
+    #[must_use]
+    pub fn outcome_count(&self) -> u64 {
+        self.meta.outcomes + self.gathered.len() as u64
+    }
+
     /// Opens the order for this identity (of the input and the job). Where it is the order on disk, it is brought up to
     /// date with the log; otherwise a new one begins, and the old one is gone.
     ///

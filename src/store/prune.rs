@@ -15,9 +15,9 @@ use super::error::io_error;
 use super::log::{HEADER, LOG, PRUNED_HEADER};
 use super::scan::{Scan, Scanned};
 use super::sled_checkpoint::SLED;
-use super::spent::take_told;
+use super::spent::{take_told, trail_entry};
 use super::{End, StateDir, Store, StoreError, order, read_totals, totals};
-use crate::types::{CarriedLine, Key, Ledger, LogLine, OutcomeLine, RunLine, Totals};
+use crate::types::{CarriedLine, Key, Ledger, LogLine, OutcomeLine, RunLine, Totals, TrailEntry};
 
 /// The new log, until it takes the old one's place.
 const NEW: &str = "results.log.new";
@@ -188,10 +188,16 @@ fn is_same_sum(one: &Ledger, other: &Ledger) -> bool {
     same && one.runs.len() == other.runs.len()
 }
 
+/// An attempt's row, and where its line stands.
+struct AttemptAt {
+    row: u64,
+    begin: u64,
+}
+
 /// Where the attempts stand that the outcomes to be forgotten tell of, sorted. They go with those: what is left would pass
 /// for the cost so far of a row that is sent anew.
 fn attempts_of_forgotten(mut scan: Scan, kept: &[u64]) -> Result<Vec<u64>, StoreError> {
-    let mut pending: HashMap<Key, Vec<(u64, u64)>> = HashMap::new();
+    let mut pending: HashMap<Key, Vec<(AttemptAt, TrailEntry)>> = HashMap::new();
     let mut forgotten = Vec::new();
     loop {
         let begin = scan.position();
@@ -199,11 +205,14 @@ fn attempts_of_forgotten(mut scan: Scan, kept: &[u64]) -> Result<Vec<u64>, Store
             None => break,
             Some(Scanned::Broken | Scanned::Torn) => {}
             Some(Scanned::Line(line)) => match *line {
-                LogLine::Attempt(line) => pending.entry(line.key).or_default().push((line.row, begin)),
+                LogLine::Attempt(line) => {
+                    let attempt = (AttemptAt { row: line.row, begin }, trail_entry(&line));
+                    pending.entry(line.key).or_default().push(attempt);
+                }
                 LogLine::Outcome(line) => {
-                    let told = take_told(&mut pending, &line);
+                    let told = take_told(&mut pending, &line, |(at, entry)| (at.row, entry));
                     if kept.binary_search(&begin).is_err() {
-                        forgotten.extend(told.into_iter().map(|(_, at)| at));
+                        forgotten.extend(told.into_iter().map(|(at, _)| at.begin));
                     }
                 }
                 LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => {}

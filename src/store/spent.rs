@@ -1,7 +1,6 @@
 //! What rows without an outcome have cost so far: after a stop they go on, and their cost with them.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,20 +15,12 @@ pub(super) struct Spent {
 
 impl Spent {
     pub(super) fn count_attempt(&mut self, line: &AttemptLine) {
-        let entry = TrailEntry {
-            provider: line.provider.clone(),
-            model: line.model.clone(),
-            kind: line.failure.as_ref().map(|failure| failure.kind),
-            status: line.failure.as_ref().and_then(|failure| failure.status),
-            latency_ms: line.latency_ms,
-            cost_usd: line.cost,
-        };
-        self.rows.entry(line.key).or_default().push((line.row, entry));
+        self.rows.entry(line.key).or_default().push((line.row, trail_entry(line)));
     }
 
     /// Forgets what the outcome's own trail tells.
     pub(super) fn count_outcome(&mut self, line: &OutcomeLine) {
-        take_told(&mut self.rows, line);
+        take_told(&mut self.rows, line, |(row, entry)| (*row, entry));
     }
 
     /// The attempts by key, in the order of the log.
@@ -39,21 +30,62 @@ impl Spent {
     }
 }
 
-/// Takes out what is kept of the attempts that this outcome's own trail tells; by key, each with its row.
-pub(super) fn take_told<T>(rows: &mut HashMap<Key, Vec<(u64, T)>>, line: &OutcomeLine) -> Vec<(u64, T)> {
-    let Entry::Occupied(mut attempts) = rows.entry(line.key) else { return Vec::new() };
-    let (mut told, mut others): (Vec<_>, Vec<_>) =
-        std::mem::take(attempts.get_mut()).into_iter().partition(|(row, _)| *row == line.row);
-    // A row that moved since its first attempts has them under its old number; one without a trail had none at all.
-    if told.is_empty() && !line.trail.is_empty() {
-        std::mem::swap(&mut told, &mut others);
+/// An attempt as trails tell it.
+pub(super) fn trail_entry(line: &AttemptLine) -> TrailEntry {
+    TrailEntry {
+        provider: line.provider.clone(),
+        model: line.model.clone(),
+        kind: line.failure.as_ref().map(|failure| failure.kind),
+        status: line.failure.as_ref().and_then(|failure| failure.status),
+        latency_ms: line.latency_ms,
+        cost_usd: line.cost,
     }
-    if others.is_empty() {
-        attempts.remove();
-    } else {
-        attempts.insert(others);
+}
+
+/// Takes out the attempts that this outcome tells, and no others: of rows with equal keys any one may have taken along what
+/// the others had spent. `entry` gives an attempt's row and what a trail says of it.
+pub(super) fn take_told<T>(
+    rows: &mut HashMap<Key, Vec<T>>,
+    line: &OutcomeLine,
+    entry: impl Fn(&T) -> (u64, &TrailEntry),
+) -> Vec<T> {
+    let Some(attempts) = rows.get_mut(&line.key) else { return Vec::new() };
+    let mut taken = Vec::new();
+    for told in told(line) {
+        let is_told = |attempt: &T| told.matches(entry(attempt).1);
+        let own = attempts.iter().position(|attempt| entry(attempt).0 == line.row && is_told(attempt));
+        taken.extend(own.or_else(|| attempts.iter().position(is_told)).map(|at| attempts.remove(at)));
     }
-    told
+    if attempts.is_empty() {
+        rows.remove(&line.key);
+    }
+    taken
+}
+
+/// An attempt that an outcome tells of.
+enum Told<'a> {
+    Whole(&'a TrailEntry),
+    /// The only one of a row that then failed without a call.
+    Only(&'a OutcomeLine),
+}
+
+impl Told<'_> {
+    fn matches(&self, entry: &TrailEntry) -> bool {
+        match self {
+            Self::Whole(told) => *told == entry,
+            Self::Only(line) => {
+                (&line.provider, &line.model, line.row_cost) == (&entry.provider, &entry.model, entry.cost_usd)
+            }
+        }
+    }
+}
+
+/// The attempts before the outcome's own call.
+fn told(line: &OutcomeLine) -> impl Iterator<Item = Told<'_>> {
+    let calls = usize::from(line.call != 0);
+    let before = line.trail.len().saturating_sub(calls);
+    let only = (line.call == 0 && line.trail.is_empty() && line.attempts == 1).then_some(Told::Only(line));
+    line.trail[..before].iter().map(Told::Whole).chain(only)
 }
 
 impl From<Vec<(Key, Vec<(u64, TrailEntry)>)>> for Spent {

@@ -1,6 +1,7 @@
 //! The flight file: what was out when the process died.
 
 use super::*;
+use crate::types::TrailEntry;
 
 fn entry(call: u64) -> FlightEntry {
     FlightEntry {
@@ -120,22 +121,66 @@ fn a_damaged_entry_is_told() {
     assert!(scene.open().1.notes.is_empty());
 }
 
+/// What stands in a trail for [`attempt`], with its latency changed to tell it by.
+fn told(latency_ms: u64) -> TrailEntry {
+    let (line, failure) = (attempt(1, 1, 1), attempt(1, 1, 1).failure.unwrap());
+    let (provider, model, cost_usd) = (line.provider, line.model, line.cost);
+    TrailEntry { provider, model, kind: Some(failure.kind), status: failure.status, latency_ms, cost_usd }
+}
+
+fn attempt_of(call: u64, row: u64, latency_ms: u64) -> LogLine {
+    LogLine::Attempt(Box::new(AttemptLine { latency_ms, ..attempt(call, row, 1) }))
+}
+
+fn outcome_telling(row: u64, call: u64, trail: Vec<TrailEntry>) -> LogLine {
+    let attempts = u32::try_from(trail.len()).unwrap().max(1);
+    let row_cost = attempt(1, 1, 1).cost;
+    LogLine::Outcome(Box::new(OutcomeLine { call, attempts, row_cost, trail, ..outcome(row, 1) }))
+}
+
 #[test]
 fn what_a_row_has_spent_is_forgotten_with_its_outcome() {
     let scene = Scene::new();
     let (mut store, _) = scene.open();
     store.append(&run_line()).unwrap();
     for (call, row) in [(101, 1), (102, 2), (103, 1)] {
-        store.append(&LogLine::Attempt(Box::new(attempt(call, row, 1)))).unwrap();
+        store.append(&attempt_of(call, row, call)).unwrap();
     }
-    store.append(&outcome_line(1, 1)).unwrap();
-    store.append(&LogLine::Attempt(Box::new(attempt(104, 3, 2)))).unwrap();
+    store.append(&outcome_telling(1, 104, vec![told(101), told(103), told(7)])).unwrap();
+    store.append(&LogLine::Attempt(Box::new(attempt(105, 3, 2)))).unwrap();
     store.checkpoint(true).unwrap();
     drop(store);
     let (_, opened) = scene.open();
     let mut spent: Vec<_> = opened.spent.iter().map(|(key, trail)| (key.0[0], trail.len())).collect();
     spent.sort_unstable();
     assert_eq!(spent, [(1, 1), (2, 1)]);
+    assert_eq!(opened.spent[&Key([1; 16])][0].latency_ms, 102);
     assert_eq!(opened.spent[&Key([2; 16])][0].status, Some(429));
-    assert_eq!(opened.next_call, 105);
+    assert_eq!(opened.next_call, 106);
+}
+
+#[test]
+fn of_rows_with_equal_keys_each_attempt_is_told_once_however_often_they_are_killed() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.append(&run_line()).unwrap();
+    store.append(&attempt_of(101, 1, 101)).unwrap();
+    store.append(&attempt_of(102, 2, 102)).unwrap();
+    drop((store.write(), store));
+    // The first of them takes both along, and tells them; the other has a further one.
+    let (mut store, opened) = scene.open();
+    assert_eq!(opened.spent[&Key([1; 16])], [told(101), told(102)]);
+    store.append(&attempt_of(103, 2, 103)).unwrap();
+    store.append(&outcome_telling(1, 104, vec![told(101), told(102), told(7)])).unwrap();
+    drop((store.write(), store));
+    let (mut store, opened) = scene.open();
+    assert_eq!(opened.spent[&Key([1; 16])], [told(103)]);
+    store.append(&outcome_telling(3, 105, Vec::new())).unwrap();
+    drop((store.write(), store));
+    let (mut store, opened) = scene.open();
+    assert_eq!(opened.spent[&Key([1; 16])], [told(103)], "a row that told nothing takes nothing away");
+    // Row 2 has moved since, and fails without a further call.
+    store.append(&outcome_telling(9, 0, Vec::new())).unwrap();
+    drop((store.write(), store));
+    assert!(scene.open().1.spent.is_empty());
 }
