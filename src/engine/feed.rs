@@ -1,17 +1,21 @@
 //! Reads the input, finds what is done, and hands on what is to be sent.
 //!
-//! The feed is a plain `step`, driven by a thread of its own in the binary and by the runtime in tests on paused
-//! time. It never waits; `drive` does, for room in the window.
+//! The feed goes in plain steps, driven by a thread of its own in the binary and by the runtime in tests on paused time.
+//! They never wait; `drive` does, for room in the window. Rows of a task that has no room while others have are passed over,
+//! and come back by [`Lagging`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::RunError;
 use super::board::{Board, Found};
+use super::lagging::Lagging;
 use super::plan::Plan;
-use super::prepare::{Prepared, prepare};
+use super::prepare::{Prepared, What, prepare, route};
 use super::recorder::Message;
 use super::retry::Retried;
 use super::selection::Selection;
@@ -29,6 +33,10 @@ use crate::types::FailureKind;
 /// Matched rows are handed to the recorder in pieces of this many.
 const MATCHED_BATCH: usize = 1024;
 
+/// How long a run that stops goes on counting when nothing is in flight: enough for some million rows that are matched by
+/// number.
+const COUNTED_ON: Duration = Duration::from_secs(2);
+
 /// How a row finds its outcome.
 pub(super) enum Matching {
     /// Input and job are as they were: by record number, without rendering.
@@ -42,9 +50,18 @@ impl Matching {
     pub fn again(&self, store: &mut Store) -> Result<Self, RunError> {
         Ok(match self {
             Self::ByNumber(_) => Self::ByNumber(store.order()?),
-            Self::ByKey(index) => Self::ByKey(index.clone()),
+            Self::ByKey(_) => Self::ByKey(KeyIndex::build(store.outcomes())?),
         })
     }
+}
+
+/// A row that is to be sent.
+struct Due {
+    record: Record,
+    prepared: Option<Prepared>,
+    replaces: Option<End>,
+    /// Its lane of the window.
+    lane: usize,
 }
 
 /// What one record comes to.
@@ -53,24 +70,55 @@ impl Matching {
     reason = "it lives for one turn of a loop; a box would cost each row an allocation"
 )]
 enum Step {
-    /// It is to be sent.
-    Due { record: Record, prepared: Option<Prepared>, replaces: Option<End> },
+    Due(Due),
     /// It is done, or not selected.
     Passed,
     /// There are no more.
     End,
 }
 
+/// What the feed does next.
+#[expect(clippy::large_enum_variant, reason = "as for `Step`")]
+enum Turn {
+    /// Hands a row on.
+    Send(Item),
+    /// Goes on at once.
+    Passed,
+    /// Tells that the selection has been seen.
+    End,
+    /// Waits for room in the window.
+    Wait,
+    /// Nothing is left to send.
+    Over,
+}
+
 pub(super) struct Feed {
     pub shared: Arc<Shared>,
     pub board: Arc<Board>,
+    /// The main pass.
     pub records: Records,
+    pub window: Window,
+    pub lagging: Lagging,
     pub selection: Arc<Selection>,
     pub matching: Matching,
     /// The rows to send again, and no others; `None`: all that are due.
     pub retried: Option<Retried>,
     /// Where the run that goes on began in the log; `None`: a new one begins.
     pub run_offset: Option<u64>,
+    /// Outcomes on record that no row has been found for yet, at most.
+    pub unclaimed: u64,
+    pub pass: Pass,
+}
+
+/// Where the main pass is.
+#[derive(Default)]
+pub(super) struct Pass {
+    /// A row that waits for room, and the pass with it.
+    held: Option<Due>,
+    /// It has seen the whole selection.
+    ended: bool,
+    /// Rows found by key that the recorder has not been told of.
+    matched: Vec<(u64, End)>,
 }
 
 /// What follows for a row that has an end.
@@ -126,9 +174,89 @@ impl Standing {
     }
 }
 
+/// Rows of these tasks enter the window in as many lanes. Where there are several, rows that fail without a call have one
+/// of their own, the last.
+pub(super) fn lanes(plan: &Plan) -> usize {
+    match plan.tasks.len() {
+        1 => 1,
+        tasks => tasks + 1,
+    }
+}
+
 impl Feed {
-    /// Takes one record. `matched` gets what was found by key.
-    fn step(&mut self, matched: &mut Vec<(u64, End)>) -> Result<Step, RunError> {
+    /// What is next: a row that was passed over, where one has room by now, and then the main pass, so that neither holds up
+    /// the other.
+    fn turn(&mut self, late_first: bool) -> Result<Turn, RunError> {
+        if late_first && let Some(item) = self.take_late()? {
+            return Ok(Turn::Send(item));
+        }
+        if let Some(due) = self.pass.held.take() {
+            return Ok(self.place(due));
+        }
+        if self.pass.ended {
+            return Ok(if self.lagging.any() { Turn::Wait } else { Turn::Over });
+        }
+        if !self.reads_on() {
+            return Ok(Turn::Wait);
+        }
+        Ok(match self.step()? {
+            Step::Due(due) => self.place(due),
+            Step::Passed => Turn::Passed,
+            Step::End => {
+                self.pass.ended = true;
+                Turn::End
+            }
+        })
+    }
+
+    /// A row that was passed over, in a lane that has room by now.
+    fn take_late(&mut self) -> Result<Option<Item>, RunError> {
+        let shared = Arc::clone(&self.shared);
+        let Some((record, kept, window)) = self.lagging.next(&self.window, |lane| is_dead(&shared, lane))? else {
+            return Ok(None);
+        };
+        let replaces = match &mut self.matching {
+            Matching::ByNumber(order) => order.get(record.number)?,
+            Matching::ByKey(_) => kept,
+        };
+        Ok(Some(Item { record, prepared: None, replaces, window }))
+    }
+
+    /// Whether the main pass may find a row that can be sent. Where all tasks lag or have no room, it would only read ahead.
+    fn reads_on(&self) -> bool {
+        let mut lanes = (0..self.shared.plan.tasks.len()).filter(|lane| !is_dead(&self.shared, *lane)).peekable();
+        self.window.is_single
+            || self.shared.stop.phase() != Phase::Running
+            || lanes.peek().is_none()
+            || lanes.any(|lane| !self.lagging.lags(lane) && self.window.has_room(lane))
+    }
+
+    /// Gives a row a place in the window, or leaves it, or passes it over, or keeps it until there is room.
+    fn place(&mut self, due: Due) -> Turn {
+        if self.shared.stop.phase() != Phase::Running || is_dead(&self.shared, due.lane) {
+            self.window.leave_out(due.lane);
+            return Turn::Passed;
+        }
+        // Behind rows that were passed over it waits like them.
+        if !self.lagging.lags(due.lane)
+            && let Some(window) = self.window.enter(due.lane, due.record.size())
+        {
+            let Due { record, prepared, replaces, .. } = due;
+            return Turn::Send(Item { record, prepared, replaces, window });
+        }
+        let kept = match self.matching {
+            Matching::ByNumber(_) => None,
+            Matching::ByKey(_) => due.replaces,
+        };
+        if !self.window.is_single && self.lagging.pass_over(due.lane, due.record.number, kept) {
+            return Turn::Passed;
+        }
+        self.pass.held = Some(due);
+        Turn::Wait
+    }
+
+    /// Takes one record of the main pass.
+    fn step(&mut self) -> Result<Step, RunError> {
         let Some(record) = self.records.next().transpose()? else { return Ok(Step::End) };
         if record.number > self.selection.limit() {
             return Ok(Step::End);
@@ -138,34 +266,83 @@ impl Feed {
             return Ok(Step::Passed);
         }
         self.board.found().seen += 1;
-        let (end, prepared) = self.find(&record, matched)?;
-        let Some(end) = end else {
-            if self.retried.is_some() {
+        let (end, prepared) = self.find(&record)?;
+        match &end {
+            None if self.retried.is_some() => {
                 self.board.found().left_alone += 1;
                 return Ok(Step::Passed);
             }
-            return Ok(Step::Due { record, prepared, replaces: None });
-        };
-        match self.account(&record, &end) {
-            Verdict::Keep => Ok(Step::Passed),
-            Verdict::TryAgain => {
-                self.board.found().retried += u64::from(self.retried.is_some());
-                Ok(Step::Due { record, prepared, replaces: Some(end) })
-            }
+            None => {}
+            Some(end) => match self.account(&record, end) {
+                Verdict::Keep => return Ok(Step::Passed),
+                Verdict::TryAgain => self.board.found().retried += u64::from(self.retried.is_some()),
+            },
         }
+        let lane = self.lane(&record, prepared.as_ref());
+        Ok(Step::Due(Due { record, prepared, replaces: end, lane }))
+    }
+
+    /// The lane that a row enters.
+    fn lane(&self, record: &Record, prepared: Option<&Prepared>) -> usize {
+        let plan = &self.shared.plan;
+        if self.window.is_single {
+            return 0;
+        }
+        let task = match prepared.map(|prepared| &prepared.what) {
+            Some(What::Ask(request)) => Some(request.task),
+            Some(What::Fail { .. }) => None,
+            None => record.row().ok().and_then(|row| route(plan, &row).ok()),
+        };
+        task.unwrap_or(plan.tasks.len())
     }
 
     /// The row's end, and its request where it had to be rendered for that.
-    fn find(
-        &mut self,
-        record: &Record,
-        matched: &mut Vec<(u64, End)>,
-    ) -> Result<(Option<End>, Option<Prepared>), RunError> {
+    fn find(&mut self, record: &Record) -> Result<(Option<End>, Option<Prepared>), RunError> {
         let (end, prepared) = self.matching.find(&self.shared.plan, record)?;
+        self.unclaimed -= u64::from(end.is_some()).min(self.unclaimed);
         if prepared.is_some() {
-            matched.extend(end.map(|end| (record.number, end)));
+            self.pass.matched.extend(end.map(|end| (record.number, end)));
         }
         Ok((end, prepared))
+    }
+
+    /// Tells the recorder of rows that were found by key, where there are more than so many.
+    async fn tell_matched(&mut self, upto: usize) {
+        if self.pass.matched.len() > upto {
+            let matched = std::mem::take(&mut self.pass.matched);
+            self.shared.tell(Message::Matched(matched)).await;
+        }
+    }
+
+    /// The end of the selection: all that was found is told, and that it is all.
+    async fn tell_all_seen(&mut self) {
+        self.tell_matched(0).await;
+        {
+            let mut found = self.board.found();
+            found.whole = true;
+            if let Some(rows) = self.rows_of_job(&found) {
+                found.whole_job = Some(rows);
+            }
+        }
+        if self.selection.is_whole(&self.shared.plan) {
+            self.shared.tell(Message::MatchedAll).await;
+        }
+    }
+
+    /// How many rows the whole job has, where a pass over this selection tells it.
+    fn rows_of_job(&self, found: &Found) -> Option<u64> {
+        if !self.selection.is_part() {
+            return Some(found.seen);
+        }
+        let all_read = self.selection.limit() == u64::MAX && self.shared.plan.filter.is_none();
+        all_read.then_some(found.seen + found.passed)
+    }
+
+    /// Whether a run that stops, and has had nothing in flight since then, may leave the rest of the input unread: because
+    /// all that the summary says of it is known, or because it has been long enough.
+    fn has_counted_enough(&self, since: Instant) -> bool {
+        let knows_the_rest = self.unclaimed == 0 && self.board.found().counted.is_some();
+        knows_the_rest || since.elapsed() >= COUNTED_ON
     }
 
     /// Counts a row that has an end, and decides whether that end stands.
@@ -191,16 +368,21 @@ impl Feed {
     }
 }
 
+/// Whether no row of a lane can be sent any more.
+fn is_dead(shared: &Shared, lane: usize) -> bool {
+    if lane < shared.plan.tasks.len() { !shared.has_model(lane) } else { !shared.has_any_model() }
+}
+
 /// Feeds all due rows to workers, and waits for them.
 ///
 /// An error ends the feed, not the rows under way: they drain as in any stop, since they are paid for.
-pub(super) async fn drive(feed: Feed, window: Window, handle: Handle) -> Result<(), RunError> {
+pub(super) async fn drive(feed: Feed, handle: Handle) -> Result<(), RunError> {
     let stop = feed.shared.stop.clone();
     let mut workers = JoinSet::new();
-    let mut result = hand_out(feed, &window, &handle, &mut workers).await;
+    let mut result = hand_out(feed, &handle, &mut workers).await;
     loop {
-        if result.is_err() && stop.reason().is_none() {
-            stop.request(StopReason::Failed);
+        if result.is_err() {
+            stop.drain(StopReason::Failed);
         }
         match workers.join_next().await {
             None => return result,
@@ -212,72 +394,44 @@ pub(super) async fn drive(feed: Feed, window: Window, handle: Handle) -> Result<
 /// Takes record after record, and hands those that are due to workers.
 ///
 /// When the run stops or no model is left, the rest of the input is only counted, so that the summary can say what
-/// remains; an abort ends that too.
-async fn hand_out(mut feed: Feed, window: &Window, handle: &Handle, workers: &mut JoinSet<()>) -> Result<(), RunError> {
+/// remains; that too has an end soon after the last call of a run that stops.
+async fn hand_out(mut feed: Feed, handle: &Handle, workers: &mut JoinSet<()>) -> Result<(), RunError> {
     let shared = Arc::clone(&feed.shared);
-    let mut matched = Vec::new();
+    let mut idle_since = None;
+    let mut late_first = true;
     while shared.stop.phase() != Phase::Aborting {
-        match feed.step(&mut matched)? {
-            Step::End => return seen_all(feed, matched).await,
-            Step::Passed => {}
-            Step::Due { record, prepared, replaces } => {
-                // What an outcome replaces must be known of before the outcome is.
-                let upto = if replaces.is_some() { 0 } else { MATCHED_BATCH };
-                tell_matched(&shared, &mut matched, upto).await;
-                if let Some(window) = enter(&shared, window, &record).await {
-                    let item = Item { record, prepared, replaces, window };
-                    workers.spawn_on(work(Arc::clone(&shared), item), handle);
-                }
+        if shared.stop.phase() == Phase::Draining {
+            feed.lagging.leave_all();
+            if workers.is_empty() && feed.has_counted_enough(*idle_since.get_or_insert_with(Instant::now)) {
+                break;
             }
         }
-        tell_matched(&shared, &mut matched, MATCHED_BATCH).await;
+        match feed.turn(late_first)? {
+            Turn::Send(item) => {
+                // What an outcome replaces must be known of before the outcome is.
+                let upto = if item.replaces.is_some() { 0 } else { MATCHED_BATCH };
+                feed.tell_matched(upto).await;
+                workers.spawn_on(work(Arc::clone(&shared), item), handle);
+            }
+            Turn::Passed => feed.tell_matched(MATCHED_BATCH).await,
+            Turn::End => feed.tell_all_seen().await,
+            Turn::Wait if late_first => wait_for_room(&shared, &feed.window).await,
+            Turn::Wait => {}
+            Turn::Over => break,
+        }
+        late_first = !late_first;
         while let Some(ended) = workers.try_join_next() {
             ended.map_err(RunError::Worker)?;
         }
     }
-    tell_matched(&shared, &mut matched, 0).await;
+    feed.tell_matched(0).await;
     Ok(())
 }
 
-/// The end of the selection: all that was found is told, and that it is all.
-async fn seen_all(feed: Feed, mut matched: Vec<(u64, End)>) -> Result<(), RunError> {
-    tell_matched(&feed.shared, &mut matched, 0).await;
-    {
-        let mut found = feed.board.found();
-        found.whole = true;
-        if let Some(rows) = rows_of_job(&feed, &found) {
-            found.whole_job = Some(rows);
-        }
-    }
-    if feed.selection.is_whole(&feed.shared.plan) {
-        feed.shared.tell(Message::MatchedAll).await;
-    }
-    Ok(())
-}
-
-/// How many rows the whole job has, where a pass over this selection tells it.
-fn rows_of_job(feed: &Feed, found: &Found) -> Option<u64> {
-    if !feed.selection.is_part() {
-        return Some(found.seen);
-    }
-    let all_read = feed.selection.limit() == u64::MAX && feed.shared.plan.filter.is_none();
-    all_read.then_some(found.seen + found.passed)
-}
-
-/// Waits for room in the window; `None` where no more rows are sent.
-async fn enter(shared: &Shared, window: &Window, record: &Record) -> Option<super::window::WindowPermit> {
-    if shared.stop.phase() != Phase::Running || !shared.has_any_model() {
-        return None;
-    }
+/// Waits until a row has left the window, or until no more are sent.
+async fn wait_for_room(shared: &Shared, window: &Window) {
     tokio::select! {
-        biased;
-        () = shared.stop.draining() => None,
-        permit = window.enter(record.size()) => permit,
-    }
-}
-
-async fn tell_matched(shared: &Shared, matched: &mut Vec<(u64, End)>, upto: usize) {
-    if matched.len() > upto {
-        shared.tell(Message::Matched(std::mem::take(matched))).await;
+        () = shared.stop.draining() => {}
+        () = window.left() => {}
     }
 }

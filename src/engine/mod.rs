@@ -25,6 +25,7 @@ mod export;
 mod feed;
 mod ground;
 mod key;
+mod lagging;
 mod lock;
 mod output;
 mod plan;

@@ -3,6 +3,7 @@
 //! Takes attempts and outcomes from the workers, appends them to the log, gives their permits back once they stand there,
 //! syncs and checkpoints by the clock, and alone emits events. It decides nothing about rows.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -91,10 +92,13 @@ pub(super) struct Recorder {
     pub resumed: Option<RunNumber>,
     /// Permits of lines that are not yet written.
     held: Vec<(Option<Admission>, Option<WindowPermit>)>,
-    told_drain: bool,
+    /// Why the run drains, as it was told.
+    told_drain: Option<StopReason>,
     told_pause: bool,
     synced: Instant,
     saved: Instant,
+    /// Why the run cannot go on.
+    error: Option<StoreError>,
 }
 
 impl Recorder {
@@ -114,10 +118,11 @@ impl Recorder {
             subset: parts.subset,
             whole_job: parts.whole_job,
             held: Vec::new(),
-            told_drain: false,
+            told_drain: None,
             told_pause: false,
             synced: now,
             saved: now,
+            error: None,
         }
     }
 
@@ -134,54 +139,103 @@ impl Recorder {
         self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
     }
 
-    /// Records until all senders are gone. After an error it goes on taking messages, so that nobody waits for it, and
-    /// tells the run to stop.
+    /// Records until all senders are gone, and until whoever reads along has all.
+    ///
+    /// After an error it goes on taking messages and tries to write them, so that what has arrived is on record wherever
+    /// the log can take it, and the run drains.
     pub async fn drive(&mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), StoreError> {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut result = Ok(());
-        loop {
-            let next_tick = self.synced + SYNC_EVERY;
-            let received = tokio::time::timeout_at(next_tick, messages.recv_many(&mut batch, BATCH)).await;
-            if received == Ok(0) {
-                break;
-            }
-            if result.is_err() {
-                batch.clear();
-                continue;
-            }
-            result = self.step(&mut batch);
-            if result.is_err() {
-                self.stop.abort(StopReason::Failed);
-                self.held.clear();
-            }
+        while self.receive(&mut messages, &mut batch).await {
+            self.step(&mut batch);
         }
-        result.and_then(|()| self.settle())
+        self.settle();
+        self.deliver().await;
+        self.show(Instant::now());
+        let saved = self.save_totals("stopped");
+        self.note(saved);
+        self.error.take().map_or(Ok(()), Err)
+    }
+
+    /// Waits for messages, for whoever reads along or for the clock; false where all senders are gone.
+    async fn receive(&mut self, messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) -> bool {
+        let next_tick = self.synced + SYNC_EVERY;
+        let has_room = self.stream.as_ref().is_none_or(Stream::has_room);
+        tokio::select! {
+            biased;
+            () = push(&mut self.stream) => true,
+            received = messages.recv_many(batch, BATCH), if has_room => received > 0,
+            () = tokio::time::sleep_until(next_tick) => true,
+        }
     }
 
     /// Writes a batch and does what the clock asks for.
-    fn step(&mut self, batch: &mut Vec<Message>) -> Result<(), StoreError> {
+    fn step(&mut self, batch: &mut Vec<Message>) {
         for message in batch.drain(..) {
-            self.take(message)?;
+            let taken = self.take(message);
+            self.note(taken);
         }
-        self.store.write()?;
-        self.release()?;
-        // Behind the log: what is read must not be asked again.
-        if let Some(stream) = &mut self.stream {
-            stream.write();
-        }
+        let written = self.write();
+        self.note(written);
         let now = Instant::now();
         if now >= self.synced + SYNC_EVERY {
-            self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
             self.synced = now;
-            self.store.sync()?;
-            self.show(now);
+            self.tick(now);
         }
+        if self.error.is_none() {
+            let kept = self.keep(now);
+            self.note(kept);
+        }
+    }
+
+    /// The first error ends the run; what is in flight drains, as it is paid for.
+    fn note(&mut self, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            self.stop.drain(StopReason::Failed);
+            self.error.get_or_insert(error);
+        }
+    }
+
+    /// Writes what was appended. After an error all of it is tried again.
+    fn write(&mut self) -> Result<(), StoreError> {
+        self.store.write()?;
+        // Behind the log: what is read must not be asked again.
+        if let Some(stream) = &mut self.stream {
+            stream.logged();
+        }
+        self.release()
+    }
+
+    /// Ten times a second.
+    fn tick(&mut self, now: Instant) {
+        self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
+        let synced = self.store.sync();
+        self.note(synced);
+        self.show(now);
+    }
+
+    /// Moves the checkpoint on, and the totals each second.
+    fn keep(&mut self, now: Instant) -> Result<(), StoreError> {
         self.store.checkpoint(false)?;
         if now >= self.saved + TOTALS_EVERY {
             self.saved = now;
             self.save_totals(if self.pause.is_on() { "paused" } else { "running" })?;
         }
         Ok(())
+    }
+
+    /// Waits until all lines have gone out to whoever reads along.
+    async fn deliver(&mut self) {
+        let Some(mut stream) = self.stream.take() else { return };
+        {
+            let mut finished = pin!(stream.finish());
+            loop {
+                tokio::select! {
+                    () = &mut finished => break,
+                    () = tokio::time::sleep(SYNC_EVERY) => self.tick(Instant::now()),
+                }
+            }
+        }
+        self.stream = Some(stream);
     }
 
     fn take(&mut self, message: Message) -> Result<(), StoreError> {
@@ -215,6 +269,7 @@ impl Recorder {
                 drop(window);
                 Ok(())
             }
+            // The call was not sent, but those beside it were.
             Message::Broken(error) => Err(error),
         }
     }
@@ -247,21 +302,22 @@ impl Recorder {
 
     /// Gives back what the lines held, now that they stand in the log.
     fn release(&mut self) -> Result<(), StoreError> {
-        for (admission, _) in &self.held {
-            if let Some(admission) = admission {
-                self.flight.free(admission.slot())?;
-            }
+        let mut freed = Ok(());
+        // Each is tried: a call that stands in the log is not told again, whatever the flight file says.
+        for (admission, _window) in self.held.drain(..) {
+            freed = freed.and(admission.map_or(Ok(()), |admission| self.flight.free(admission.slot())));
         }
-        self.held.clear();
-        Ok(())
+        freed
     }
 
-    /// The end of all messages: everything to disk.
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.store.sync()?;
-        self.store.checkpoint(true)?;
-        self.show(Instant::now());
-        self.save_totals("stopped")
+    /// The end of all messages: everything to disk, as far as it takes it.
+    fn settle(&mut self) {
+        let synced = self.write().and_then(|()| self.store.sync());
+        self.note(synced);
+        if self.error.is_none() {
+            let kept = self.store.checkpoint(true);
+            self.note(kept);
+        }
     }
 
     /// Nothing remains: the next line begins a new run.
@@ -292,8 +348,10 @@ impl Recorder {
 
     /// Ten times a second: how far it is, and what changed.
     fn show(&mut self, now: Instant) {
-        if let (Some(reason), false) = (self.stop.reason(), self.told_drain) {
-            self.told_drain = true;
+        // A signal may take the place of the reason that was told first.
+        let reason = self.stop.reason().filter(|reason| self.told_drain != Some(*reason));
+        if let Some(reason) = reason {
+            self.told_drain = Some(reason);
             self.tell(&Event::Draining { reason });
         }
         if self.told_pause != self.pause.is_on() {
@@ -310,6 +368,14 @@ impl Recorder {
 
     pub fn tell(&mut self, event: &Event) {
         (self.watcher)(event);
+    }
+}
+
+/// Hands lines on to whoever reads along; never returns where there are none.
+async fn push(stream: &mut Option<Stream>) {
+    match stream {
+        Some(stream) => stream.push().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::civil::Time;
 use jiff::{Timestamp, Zoned};
+use tokio::time::Instant;
 
 use crate::event::StopReason;
 use crate::job::{Deadline, Job, MaxFailures};
@@ -12,6 +13,8 @@ use crate::job::{Deadline, Job, MaxFailures};
 const FIRST_ROWS: u64 = 50;
 /// A percentage of fewer rows than this says nothing.
 const SHARE_FROM: u64 = 100;
+/// How often it is asked whether it is time to stop: a clock on the wall can be set.
+const EVERY: Duration = Duration::from_millis(100);
 /// All of it, in the thousandths of a percent of [`MaxFailures::Share`].
 const WHOLE_SHARE: u128 = 100_000;
 
@@ -45,6 +48,16 @@ impl Rules {
             LastCall::At(time) => clock >= time,
         };
         over.then_some(StopReason::Deadline)
+    }
+
+    /// Returns when it is time to stop, for an invocation that began then; where there is no such time, never.
+    pub async fn time_is_up(&self, began: Instant) -> StopReason {
+        loop {
+            if let Some(reason) = self.by_time(began.elapsed(), Timestamp::now()) {
+                return reason;
+            }
+            tokio::time::sleep(EVERY).await;
+        }
     }
 
     /// Whether too many of the rows that ended in this invocation failed.

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,8 +19,9 @@ use super::bounds;
 use super::budget::Budget;
 use super::connect::{Transports, connect};
 use super::control::{self, Pause};
-use super::feed::{self, Feed, Matching};
+use super::feed::{self, Feed, Matching, Pass};
 use super::ground::Ground;
+use super::lagging::Lagging;
 use super::lock::{self, IfLocked};
 use super::output;
 use super::plan::{Choice, Plan};
@@ -29,7 +31,7 @@ use super::rules::Rules;
 use super::selection::{Selection, Subset};
 use super::shared::Shared;
 use super::shutdown::Stop;
-use super::stream::{ResultStream, Stream, write_done};
+use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
 use super::window::Window;
@@ -139,7 +141,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
         board: Arc::default(),
         streams: options.results.is_some(),
     };
-    let stream = options.results.map(|out| Stream::new(out, run.stop.clone()));
+    let stream = options.results.map(|out| Stream::start(out, run.stop.clone())).transpose()?;
     run.drive(Drive { store, opened, retried, stream, watcher: options.watcher, began }).await
 }
 
@@ -209,10 +211,9 @@ impl Run {
             opened.notes.extend(self.resent(&store)?);
         }
         let matching = matching(&mut store, self.plan.identity(&self.input))?;
-        if let Some(stream) = &mut stream {
+        if let Some(out) = stream {
             let again = matching.again(&mut store)?;
-            let log = LogReader::open(&self.state)?;
-            write_done(stream, &self.plan, &self.input, &self.selection, again, log)?;
+            stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
         let shared = Arc::new(Shared {
@@ -228,14 +229,19 @@ impl Run {
             next_call: AtomicU64::new(opened.next_call),
             spent: Mutex::new(opened.spent),
         });
+        let lanes = feed::lanes(&self.plan);
         let feed = Feed {
             shared,
             board: Arc::clone(&self.board),
             records: self.input.records()?,
+            window: Window::new(self.plan.job.concurrency, lanes),
+            lagging: Lagging::new(Arc::clone(&self.input), lanes),
             selection: Arc::clone(&self.selection),
             matching,
             retried,
             run_offset: store.ledger().open_run().map(|run| run.offset),
+            unclaimed: store.outcome_count(),
+            pass: Pass::default(),
         };
         let mut recorder = Recorder::new(RecorderParts {
             store,
@@ -256,11 +262,48 @@ impl Run {
             let recorded = recorder.drive(receiver).await;
             (recorder, recorded)
         });
-        let fed = self.feed(feed).await;
-        let (recorder, recorded) = recorder.await.map_err(RunError::Worker)?;
+        let (fed, recorded) = self.to_end(async { (self.feed(feed).await, recorder.await) }).await;
+        let (recorder, recorded) = recorded.map_err(RunError::Worker)?;
         recorded?;
         fed?;
         self.end(recorder)
+    }
+
+    /// Drives feed and recorder to their end; a stop that drains for too long becomes an abort.
+    async fn to_end<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            done = &mut work => done,
+            reason = drained_too_long(&self.stop, self.plan.job.drain) => {
+                self.stop.abort(reason);
+                work.await
+            }
+            never = control::obey(&self.state, &self.stop, &self.pause) => match never {},
+        }
+    }
+
+    /// Hands the rows that were done before to whoever reads along, until they have all gone out or it is time to stop.
+    async fn write_done(&self, mut out: Stream, matching: Matching, began: Instant) -> Result<Stream, RunError> {
+        let done = DoneBefore {
+            plan: Arc::clone(&self.plan),
+            input: Arc::clone(&self.input),
+            selection: Arc::clone(&self.selection),
+            matching,
+            log: LogReader::open(&self.state)?,
+        };
+        let mut writing = self.start(async move {
+            let written = done.write(&mut out).await;
+            written.map(|()| out)
+        });
+        let written = tokio::select! {
+            written = &mut writing => written,
+            reason = self.rules.time_is_up(began) => {
+                self.stop.drain(reason);
+                writing.await
+            }
+            never = control::obey(&self.state, &self.stop, &self.pause) => match never {},
+        };
+        written.map_err(RunError::Worker)?
     }
 
     /// Says which rows that are done are sent again because the job changed, before they are.
@@ -279,20 +322,10 @@ impl Run {
         }
     }
 
-    /// Drives the feed until all rows have ended or are left; a stop that drains for too long becomes an abort.
+    /// Drives the feed until all rows have ended or are left.
     async fn feed(&self, feed: Feed) -> Result<(), RunError> {
         self.count();
-        let window = Window::new(self.plan.job.concurrency);
-        let mut feeding = self.start(feed::drive(feed, window, Handle::current()));
-        let fed = tokio::select! {
-            fed = &mut feeding => fed,
-            reason = drained_too_long(&self.stop, self.plan.job.drain) => {
-                self.stop.abort(reason);
-                feeding.await
-            }
-            never = control::obey(&self.state, &self.stop, &self.pause) => match never {},
-        };
-        fed.map_err(RunError::Worker)?
+        self.start(feed::drive(feed, Handle::current())).await.map_err(RunError::Worker)?
     }
 
     /// Counts the records meanwhile, where their number alone selects them: so that the screen can say how long it takes.
@@ -321,15 +354,17 @@ impl Run {
     /// Writes the outputs if nothing remains, and sums up.
     fn end(self, mut recorder: Recorder) -> Result<Summary, RunError> {
         let rows = recorder.progress.rows();
-        if let Some(error) = recorder.stream.take().and_then(Stream::into_error) {
+        let mut stream = recorder.stream.take();
+        if let Some(error) = stream.as_mut().and_then(Stream::take_error) {
             return Err(RunError::Sink(error));
         }
+        let delivered = stream.is_none_or(|stream| stream.is_delivered());
         let (whole, left_alone) = {
             let found = self.board.found();
             (found.whole, found.left_alone)
         };
         // A retry has done its part when only rows remain that are not its to send.
-        let done = whole && rows.remaining == left_alone;
+        let done = whole && delivered && rows.remaining == left_alone;
         let finished = done && left_alone == 0;
         let written = if finished && !self.streams { Some(self.write_outputs(&mut recorder)?) } else { None };
         // A part does not end a run that was stopped before it: what that has left is still to be done.

@@ -1,9 +1,10 @@
 //! One way to stop, for all reasons.
 //!
 //! Running, then draining (no new rows, waits end at once, calls in flight finish), then aborting (they are cut). A second
-//! request, or the end of the drain time, moves on from draining to aborting.
+//! request from outside, or the end of the drain time, moves on from draining to aborting.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
@@ -21,40 +22,50 @@ pub(super) enum Phase {
 #[derive(Clone, Debug)]
 pub struct Stop {
     phase: Arc<watch::Sender<Phase>>,
-    reason: Arc<OnceLock<StopReason>>,
+    reason: Arc<Mutex<Option<StopReason>>>,
+    /// Somebody outside has asked once.
+    asked: Arc<AtomicBool>,
 }
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { phase: Arc::new(watch::Sender::new(Phase::Running)), reason: Arc::new(OnceLock::new()) }
+        Self { phase: Arc::new(watch::Sender::new(Phase::Running)), reason: Arc::default(), asked: Arc::default() }
     }
 }
 
 impl Stop {
-    /// Asks for a stop: the first time to drain, the second time to cut what is in flight.
+    /// Asks for a stop from outside: the first time to drain, also where a limit of the run's own drains already; the second
+    /// time to cut what is in flight.
     pub fn request(&self, reason: StopReason) {
-        let first = self.reason.set(reason).is_ok();
-        self.advance(if first { Phase::Draining } else { Phase::Aborting });
+        self.note(reason);
+        let again = self.asked.swap(true, Ordering::AcqRel);
+        self.advance(if again { Phase::Aborting } else { Phase::Draining });
     }
 
     /// Asks for a drain; asked again, it stays one.
     pub(super) fn drain(&self, reason: StopReason) {
-        // As in `abort`.
-        let _ = self.reason.set(reason);
+        self.note(reason);
         self.advance(Phase::Draining);
     }
 
     /// Cuts what is in flight, without a drain.
     pub(super) fn abort(&self, reason: StopReason) {
-        // A reason that stands already came first, and is the one to tell.
-        let _ = self.reason.set(reason);
+        self.note(reason);
         self.advance(Phase::Aborting);
     }
 
     /// Why the run stops, once it does.
     #[must_use]
     pub fn reason(&self) -> Option<StopReason> {
-        self.reason.get().copied()
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Of several reasons the weightiest is told, and of equal ones the first.
+    fn note(&self, reason: StopReason) {
+        let mut noted = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.is_none_or(|before| weight(reason) > weight(before)) {
+            *noted = Some(reason);
+        }
     }
 
     pub(super) fn phase(&self) -> Phase {
@@ -85,6 +96,20 @@ impl Stop {
     }
 }
 
+/// A failure comes before a signal, and a signal before whatever made the run drain by itself.
+fn weight(reason: StopReason) -> u8 {
+    match reason {
+        StopReason::Failed => 2,
+        StopReason::Interrupted | StopReason::Terminated => 1,
+        StopReason::Deadline
+        | StopReason::MaxFailures
+        | StopReason::FirstRowsFailed
+        | StopReason::Budget
+        | StopReason::NoModelLeft
+        | StopReason::OutputClosed => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,5 +124,24 @@ mod tests {
         stop.request(StopReason::Terminated);
         stop.aborting().await;
         assert_eq!(stop.reason(), Some(StopReason::Interrupted));
+    }
+    #[test]
+    fn a_signal_while_a_limit_drains_is_told_in_its_place_and_cuts_nothing() {
+        let stop = Stop::default();
+        stop.drain(StopReason::Deadline);
+        stop.request(StopReason::Interrupted);
+        assert_eq!((stop.phase(), stop.reason()), (Phase::Draining, Some(StopReason::Interrupted)));
+        stop.drain(StopReason::MaxFailures);
+        assert_eq!(stop.reason(), Some(StopReason::Interrupted));
+        stop.request(StopReason::Terminated);
+        assert_eq!((stop.phase(), stop.reason()), (Phase::Aborting, Some(StopReason::Interrupted)));
+    }
+
+    #[test]
+    fn a_failure_is_told_before_all_else() {
+        let stop = Stop::default();
+        stop.request(StopReason::Terminated);
+        stop.drain(StopReason::Failed);
+        assert_eq!((stop.phase(), stop.reason()), (Phase::Draining, Some(StopReason::Failed)));
     }
 }

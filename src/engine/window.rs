@@ -1,43 +1,267 @@
-//! The window permit: rows read and not yet written, which bounds memory.
+//! The window: rows read and not yet written, which bounds memory.
 //!
-//! Wide enough that rows of a model that waits do not hold up rows of another, narrow enough that memory stays flat
-//! whatever the size of the input or of its rows.
+//! Wide enough that calls never wait for rows, narrow enough that memory stays flat whatever the size of the input or of
+//! its rows. Rows of different tasks are in lanes of their own. Half of the window is shared out among the lanes, and of the
+//! other half a lane takes at most as much as it leaves free: so one that has the run for itself has enough to keep all
+//! calls busy, and tasks that wait leave room for another, however many of their rows come first. Without other lanes, a
+//! lane may hold all.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 
 /// Bytes of rows, requests and replies in the window at most.
 const MAX_BYTES: usize = 32 << 20;
 /// Bytes are counted in pieces of this size.
 const PIECE: usize = 1 << 10;
+const PIECES: usize = MAX_BYTES / PIECE;
 /// A row stands in memory as read, as rendered, as sent and with its reply.
 const COPIES: usize = 4;
 
+/// The window of a run. The feed alone waits for it.
 pub(super) struct Window {
-    rows: Arc<Semaphore>,
-    bytes: Arc<Semaphore>,
+    places: Arc<Places>,
+    /// There are no other lanes to leave room for.
+    pub is_single: bool,
+}
+
+struct Places {
+    held: Mutex<Held>,
+    /// A row has left.
+    left: Notify,
+}
+
+/// Rows and pieces that are free, and those that each lane holds.
+struct Held {
+    free: Room,
+    lanes: Vec<Room>,
+    /// What each lane has for itself alone.
+    own: Room,
+    /// The sum of what lanes have for themselves and do not hold.
+    kept: Room,
+    /// A lane that holds nothing and whose row is too large for what is free: the others wait for it, or it would wait for
+    /// them as long as they have rows.
+    first: Option<usize>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Room {
+    rows: usize,
+    pieces: usize,
 }
 
 /// A place in the window; dropping it gives it back.
 pub(super) struct WindowPermit {
-    _row: OwnedSemaphorePermit,
-    _bytes: OwnedSemaphorePermit,
+    places: Arc<Places>,
+    lane: usize,
+    pieces: usize,
 }
 
 impl Window {
-    /// A window for this many calls in flight.
-    pub fn new(concurrency: usize) -> Self {
-        let rows = 4 * concurrency + 1000;
-        Self { rows: Arc::new(Semaphore::new(rows)), bytes: Arc::new(Semaphore::new(MAX_BYTES / PIECE)) }
+    /// A window for this many calls in flight, and rows in this many lanes.
+    pub fn new(concurrency: usize, lanes: usize) -> Self {
+        let free = Room { rows: 4 * concurrency + 1000, pieces: PIECES };
+        let own = Room { rows: free.rows / (2 * lanes), pieces: free.pieces / (2 * lanes) };
+        let kept = Room { rows: own.rows * lanes, pieces: own.pieces * lanes };
+        let held = Held { free, lanes: vec![Room::default(); lanes], own, kept, first: None };
+        Self { places: Arc::new(Places { held: Mutex::new(held), left: Notify::new() }), is_single: lanes == 1 }
     }
 
-    /// Waits for room for a row of this many bytes. A row larger than the whole window gets it alone.
-    pub async fn enter(&self, bytes: usize) -> Option<WindowPermit> {
-        let pieces = (bytes * COPIES).div_ceil(PIECE).clamp(1, MAX_BYTES / PIECE);
-        let row = Arc::clone(&self.rows).acquire_owned().await.ok()?;
-        let pieces = u32::try_from(pieces).unwrap_or(u32::MAX);
-        let bytes = Arc::clone(&self.bytes).acquire_many_owned(pieces).await.ok()?;
-        Some(WindowPermit { _row: row, _bytes: bytes })
+    /// Whether a small row could enter this lane.
+    pub fn has_room(&self, lane: usize) -> bool {
+        self.places.lock().has_room(lane, 1)
+    }
+
+    /// A place for a row of this many bytes, where there is one. A row larger than the whole window gets it alone.
+    pub fn enter(&self, lane: usize, bytes: usize) -> Option<WindowPermit> {
+        let pieces = (bytes * COPIES).div_ceil(PIECE).clamp(1, PIECES);
+        self.places.lock().take(lane, pieces).then(|| WindowPermit { places: Arc::clone(&self.places), lane, pieces })
+    }
+
+    /// This lane sends no more rows: nobody waits for it any more.
+    pub fn leave_out(&self, lane: usize) {
+        let mut held = self.places.lock();
+        held.first = held.first.filter(|first| *first != lane);
+    }
+
+    /// Returns when a row has left since this last returned.
+    pub async fn left(&self) {
+        self.places.left.notified().await;
+    }
+}
+
+impl Places {
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Room {
+    fn plus(self, pieces: usize) -> Self {
+        Self { rows: self.rows + 1, pieces: self.pieces + pieces }
+    }
+
+    fn less(self, other: Self) -> Self {
+        Self { rows: self.rows.saturating_sub(other.rows), pieces: self.pieces.saturating_sub(other.pieces) }
+    }
+
+    fn fits(self, other: Self) -> bool {
+        self.rows <= other.rows && self.pieces <= other.pieces
+    }
+}
+
+impl Held {
+    fn has_room(&self, lane: usize, pieces: usize) -> bool {
+        let mine = self.lanes[lane];
+        if !Room::default().plus(pieces).fits(self.free) {
+            return false;
+        }
+        if self.lanes.len() == 1 || mine.rows == 0 {
+            return self.first.is_none_or(|first| first == lane);
+        }
+        self.first.is_none() && mine.plus(pieces).less(self.own).fits(self.free.less(self.kept))
+    }
+
+    fn take(&mut self, lane: usize, pieces: usize) -> bool {
+        if !self.has_room(lane, pieces) {
+            if self.lanes[lane].rows == 0 && self.free.pieces < pieces {
+                self.first.get_or_insert(lane);
+            }
+            return false;
+        }
+        self.first = None;
+        self.free = self.free.less(Room::default().plus(pieces));
+        self.set(lane, self.lanes[lane].plus(pieces));
+        true
+    }
+
+    fn give_back(&mut self, lane: usize, pieces: usize) {
+        self.free = self.free.plus(pieces);
+        self.set(lane, self.lanes[lane].less(Room::default().plus(pieces)));
+    }
+
+    fn set(&mut self, lane: usize, holds: Room) {
+        let (before, now) = (self.own.less(self.lanes[lane]), self.own.less(holds));
+        self.kept = Room {
+            rows: self.kept.rows - before.rows + now.rows,
+            pieces: self.kept.pieces - before.pieces + now.pieces,
+        };
+        self.lanes[lane] = holds;
+    }
+}
+
+impl Drop for WindowPermit {
+    fn drop(&mut self) {
+        self.places.lock().give_back(self.lane, self.pieces);
+        self.places.left.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SMALL: usize = 10;
+
+    fn fill(window: &Window, lane: usize, bytes: usize) -> Vec<WindowPermit> {
+        std::iter::from_fn(|| window.enter(lane, bytes)).collect()
+    }
+
+    #[test]
+    fn a_single_lane_may_hold_all_of_the_rows_and_of_the_bytes() {
+        assert_eq!(fill(&Window::new(8, 1), 0, SMALL).len(), 1_032);
+        assert_eq!(fill(&Window::new(8, 1), 0, 1 << 20).len(), 8);
+    }
+
+    #[test]
+    fn a_lane_takes_its_own_share_and_leaves_as_much_of_the_others_free_as_it_takes() {
+        for (bytes, all) in [(SMALL, 1_200_usize), (100_000, (32 << 20) / 400_000)] {
+            let window = Window::new(50, 4);
+            let mut held = Vec::new();
+            for (lane, share) in [(0, 4), (1, 8), (2, 16), (3, 32)] {
+                let of_lane = fill(&window, lane, bytes);
+                let expected = all / 8 + all / share;
+                assert!(expected.abs_diff(of_lane.len()) <= 2, "lane {lane}: {} of {all}", of_lane.len());
+                held.extend(of_lane);
+            }
+            assert!(held.len() < all);
+            drop(held);
+            assert!(fill(&window, 3, bytes).len().abs_diff(all / 8 + all / 4) <= 2, "all was given back");
+        }
+    }
+
+    #[test]
+    fn tasks_that_wait_leave_enough_to_keep_all_calls_busy() {
+        for (tasks, concurrency) in [(2, 2_000), (3, 700), (4, 256)] {
+            let window = Window::new(concurrency, tasks + 1);
+            let waiting: Vec<_> = (0..tasks - 1).map(|lane| fill(&window, lane, SMALL)).collect();
+            let rows = fill(&window, tasks - 1, SMALL).len();
+            assert!(rows >= concurrency, "{rows} rows beside {} tasks that wait", waiting.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_more_rows_and_bytes_are_held_than_there_is_room_for(
+            steps in proptest::collection::vec((0usize..4, 1usize..3_000_000, any::<bool>()), 0..400),
+        ) {
+            let (window, mut permits) = (Window::new(0, 4), Vec::new());
+            for (lane, bytes, leaves) in steps {
+                permits.extend(window.enter(lane, bytes));
+                if leaves && !permits.is_empty() {
+                    permits.swap_remove(bytes % permits.len());
+                }
+                let pieces: usize = permits.iter().map(|permit| permit.pieces).sum();
+                prop_assert!(permits.len() <= 1_000 && pieces <= PIECES);
+                let held = window.places.lock();
+                prop_assert_eq!((held.free.rows, held.free.pieces), (1_000 - permits.len(), PIECES - pieces));
+                let kept: usize = held.lanes.iter().map(|lane| held.own.less(*lane).pieces).sum();
+                prop_assert_eq!(held.kept.pieces, kept);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lane_that_held_all_it_may_comes_back_when_others_take_room() {
+        let window = Window::new(0, 2);
+        let mut slow = fill(&window, 0, SMALL);
+        let _fast = fill(&window, 1, SMALL);
+        assert!(!window.has_room(0));
+        slow.truncate(slow.len() / 2);
+        assert!(window.has_room(0));
+    }
+
+    #[test]
+    fn a_row_as_large_as_the_window_gets_it_in_the_end() {
+        let window = Window::new(8, 2);
+        let mut small = fill(&window, 0, 1 << 20);
+        assert!(window.enter(1, 100 << 20).is_none());
+        small.pop();
+        assert!(window.enter(0, SMALL).is_none(), "the others wait for it");
+        drop(small);
+        let huge = window.enter(1, 100 << 20);
+        assert!(huge.is_some() && window.enter(0, SMALL).is_none() && window.enter(1, SMALL).is_none());
+        drop(huge);
+        assert!(window.enter(0, SMALL).is_some());
+    }
+
+    #[test]
+    fn nobody_waits_for_a_lane_that_is_left_out() {
+        let window = Window::new(8, 2);
+        let _small = window.enter(0, SMALL);
+        assert!(window.enter(1, 100 << 20).is_none());
+        window.leave_out(1);
+        assert!(window.enter(0, SMALL).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_left_before_anybody_waited_is_not_missed() {
+        let window = Window::new(8, 1);
+        drop(window.enter(0, SMALL));
+        window.left().await;
+        let waits = tokio::time::timeout(std::time::Duration::from_secs(9), window.left());
+        assert!(waits.await.is_err());
     }
 }

@@ -36,6 +36,24 @@ impl Records {
         self.bytes_done + reader.read.load(Ordering::Relaxed).min(self.files[self.index].size)
     }
 
+    /// The record with this number, which must lie ahead; those before it are passed over without being copied. `None`: there
+    /// are not so many.
+    ///
+    /// # Errors
+    /// Where a file cannot be read on.
+    pub fn at(&mut self, number: u64) -> Result<Option<Record>, SourceError> {
+        let mut scratch = Vec::new();
+        while self.number + 1 < number {
+            let Some(reader) = &mut self.reader else { return Ok(None) };
+            let file = &self.files[self.index];
+            match reader.records.next(&mut scratch, 0).map_err(|error| file.broken(error))? {
+                Some(_) => self.number += 1,
+                None => self.next_file()?,
+            }
+        }
+        Ok(self.read_next()?.filter(|record| record.number == number))
+    }
+
     fn read_next(&mut self) -> Result<Option<Record>, SourceError> {
         while let Some(reader) = &mut self.reader {
             let file = &self.files[self.index];

@@ -1,10 +1,13 @@
 //! A disk that is full: the run stops with a clear error, and goes on when there is room.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::json;
 
+use crate::process::{Running, wait_until};
 use crate::truth::{assert_books, assert_results, rows, totals, write_job, write_rows};
 use crate::world::{SimServer, World};
 
@@ -72,4 +75,37 @@ fn a_full_disk_stops_the_run_and_room_lets_it_go_on() {
     assert_results(&world, &rows);
     assert_books(&world, &rows, &sim.ledger());
     assert_eq!(totals(&world).runs.len(), 1);
+}
+
+/// Writes to a file until there is no room.
+fn fill(path: &Path) {
+    let mut file = File::create(path).unwrap();
+    while file.write(&[0; 4_096]).is_ok_and(|written| written > 0) {}
+}
+
+#[test]
+fn answers_that_come_while_the_disk_is_full_are_kept_if_room_comes_before_the_last_one() {
+    let (world, rows) = (World::new(), rows(32));
+    let Some(_disk) = Disk::mount(world.root().to_owned(), 4_096) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let sim = SimServer::start(json!({ "count_marks": true, "latency": ["100ms", "2500ms"], "output_tokens": 64 }));
+    write_job(&world, sim.url(), &["sim"], "[run]\nconcurrency = 16");
+    write_rows(&world, &rows);
+    let run = Running::start(&world, &RUN);
+    wait_until("calls are in flight", || sim.ledger().in_flight == 16);
+    let filler = world.path("filler");
+    fill(&filler);
+    wait_until("it stops", || run.said().contains("stopping: an unexpected failure"));
+    fs::remove_file(&filler).unwrap();
+    let stopped = run.wait();
+    assert_eq!((stopped.code, stopped.stderr.contains("No space left")), (Some(1), true), "{stopped:?}");
+    let asked = sim.ledger().requests;
+    assert_eq!(sim.ledger().answered, asked, "what was in flight has finished");
+
+    let ended = world.overnight(&RUN);
+    assert_eq!((ended.code, &ended.summary()["attempts"]), (Some(0), &json!(32 - asked)), "{ended:?}");
+    assert_results(&world, &rows);
+    assert_eq!(assert_books(&world, &rows, &sim.ledger()), 0);
 }

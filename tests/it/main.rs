@@ -14,6 +14,7 @@
 //! - `jobs`: the examples of `jobs/`, the reference job and the schema
 //! - `kill`: SIGKILL at random moments, then the same command: every row ends once, and the bill is told
 //! - `kinds`: every failure by its kind
+//! - `lanes`: rows of a task that waits hold up no rows of another, however many there are
 //! - `limits`: rates, windows and cooldowns, through the whole engine on paused time
 //! - `lock`: one writer for each state directory
 //! - `night`: a run of the library on paused time, with simulators without sockets
@@ -50,6 +51,7 @@ mod init;
 mod jobs;
 mod kill;
 mod kinds;
+mod lanes;
 mod limits;
 mod lock;
 mod night;

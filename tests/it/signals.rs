@@ -1,11 +1,12 @@
 //! Stopped by signals: what is in flight is waited for, or cut and told, and the same command goes on.
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::process::{Running, wait_until};
+use crate::process::{Running, pause, wait_until};
 use crate::truth::{Row, assert_books, assert_results, rows, write_job, write_rows};
 use crate::world::{Ran, SimServer, World};
 
@@ -103,4 +104,72 @@ fn a_provider_that_hangs_is_waited_for_no_longer_than_the_drain() {
     assert!((Duration::from_secs(1)..SOON).contains(&asked.elapsed()), "{:?}", asked.elapsed());
     assert_eq!(stopped.code, Some(143), "{stopped:?}");
     stuck.assert_kept_and_told(&stopped);
+}
+
+/// A run whose results go into a pipe that nobody reads, stuck in the middle of them.
+fn start_unread(world: &World, sim: &SimServer, more: &str) -> Child {
+    let long = "word ".repeat(400);
+    let rows: Vec<Row> = (1..=600).map(|n| Row { id: Some(n.into()), text: format!("{n} {long}") }).collect();
+    write_job(world, sim.url(), &["sim"], &format!("[run]\nconcurrency = 8\n{more}"));
+    write_rows(world, &rows);
+    let mut command = world.command(&["run", "job.toml", "--output", "-", "--progress", "none"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    // What pipe, buffers and queues hold is far below what 600 rows make.
+    let mut before = 0;
+    wait_until("the reader holds up the run", || {
+        pause(Duration::from_millis(300));
+        let answered = sim.ledger().answered;
+        std::mem::replace(&mut before, answered) == answered && answered > 0
+    });
+    child
+}
+
+fn kill_with(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+#[test]
+fn a_reader_who_does_not_read_holds_up_the_run_but_no_stop() {
+    let (world, sim) = (World::new(), SimServer::start(json!({})));
+    let mut child = start_unread(&world, &sim, "drain = \"1s\"");
+    let answered = sim.ledger().answered;
+    kill_with(&child, "TERM");
+    let asked = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+    // What had arrived is on record, whoever read it.
+    let rest = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((rest.code, sim.ledger().requests), (Some(0), 600), "{rest:?}");
+    assert!(rest.summary()["rows"]["skipped"].as_u64().unwrap() >= answered, "{rest:?}");
+
+    // The same where nothing is left to be asked: all rows are on their way to the reader.
+    let mut child = {
+        let mut command = world.command(&["run", "job.toml", "--output", "-", "--progress", "none"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    pause(Duration::from_millis(500));
+    kill_with(&child, "INT");
+    let asked = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_reader_who_does_not_read_holds_up_no_deadline() {
+    let (world, sim) = (World::new(), SimServer::start(json!({})));
+    let mut child = start_unread(&world, &sim, "drain = \"1s\"\ndeadline = \"3s\"");
+    let asked = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(5));
+    assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_signal_while_a_deadline_drains_is_what_ended_the_run() {
+    let (_stuck, run) = Stuck::start("drain = \"2s\"\ndeadline = \"3s\"");
+    wait_until("the deadline drains", || run.said().contains("stopping: the deadline"));
+    run.signal("INT");
+    wait_until("the signal is told", || run.said().contains("stopping: interrupted"));
+    let stopped = run.wait();
+    assert_eq!((stopped.code, &stopped.summary()["stop_reason"]), (Some(130), &json!("interrupted")), "{stopped:?}");
 }
