@@ -1,4 +1,4 @@
-//! Makes the upstreams of a run: clients, gates, and the servers of simulated providers.
+//! Makes the upstreams of a run: clients and the servers of simulated providers, and the gates before them.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,15 +13,16 @@ use crate::job::{Job, JobError, JobProvider, ProviderKind};
 use crate::limit::{self, ModelGate, ProviderGate, ProviderSetup, Slots};
 use crate::provider::{ChatProvider, HttpTransport, Provider, ProviderSettings};
 use crate::sim::{self, Sim, SimSettings};
-use crate::types::Transport;
+use crate::types::{DailyRequests, Transport};
 
 /// Transports by provider name, in place of HTTP: for tests on paused time, and for programs with a way of their own. Of a
 /// provider with several members the second one goes by `NAME/2`, and so on.
 pub type Transports = HashMap<String, Arc<dyn Transport>>;
 
-/// The upstreams, and what must live as long as they do.
+/// The ways to the providers of a plan, and what must live as long as they do.
 pub(super) struct Connected {
-    pub upstreams: Arc<[Upstream]>,
+    /// By the provider's index in the job; one for each replica with each key.
+    providers: HashMap<usize, Vec<Arc<dyn Provider>>>,
     /// Servers of simulated providers; dropping them ends them.
     pub servers: JoinSet<()>,
     pub simulated: Vec<String>,
@@ -38,7 +39,7 @@ struct SharedMember {
 pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Connected, RunError> {
     let mut servers = JoinSet::new();
     let mut simulated = Vec::new();
-    let mut providers: HashMap<usize, Vec<SharedMember>> = HashMap::new();
+    let mut providers: HashMap<usize, Vec<Arc<dyn Provider>>> = HashMap::new();
     for &model in &plan.models {
         let index = plan.job.models[model].provider;
         if providers.contains_key(&index) {
@@ -53,11 +54,12 @@ pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Conn
                 let settings = reachable(&plan.job, &configured.kind, settings, &mut servers, &mut simulated).await?;
                 Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
             };
-            members.push(shared_member(configured, settings, transport));
+            let provider = ChatProvider::new(transport, settings.profile, settings.token_param);
+            members.push(Arc::new(provider) as Arc<dyn Provider>);
         }
         providers.insert(index, members);
     }
-    Ok(Connected { upstreams: upstreams(plan, &providers), servers, simulated })
+    Ok(Connected { providers, servers, simulated })
 }
 
 fn given(transports: &Transports, name: &str, number: usize) -> Option<Arc<dyn Transport>> {
@@ -67,21 +69,33 @@ fn given(transports: &Transports, name: &str, number: usize) -> Option<Arc<dyn T
     }
 }
 
-fn shared_member(configured: &JobProvider, settings: &ProviderSettings, transport: Arc<dyn Transport>) -> SharedMember {
-    let setup = ProviderSetup {
-        limits: configured.limits,
-        adaptive: configured.adaptive,
-        used_today: 0,
-        counting: settings.profile.counting(),
+/// A provider's members, each with its limits.
+fn shared_members(configured: &JobProvider, ways: &[Arc<dyn Provider>], used_today: u64) -> Vec<SharedMember> {
+    let member = |way: &Arc<dyn Provider>| {
+        let setup = ProviderSetup {
+            limits: configured.limits,
+            adaptive: configured.adaptive,
+            used_today: share_of_each(used_today, ways.len()),
+            counting: configured.settings.profile.counting(),
+        };
+        SharedMember { provider: Arc::clone(way), gate: ProviderGate::new(setup), health: Arc::default() }
     };
-    SharedMember {
-        provider: Arc::new(ChatProvider::new(transport, settings.profile, settings.token_param)),
-        gate: ProviderGate::new(setup),
-        health: Arc::default(),
-    }
+    ways.iter().map(member).collect()
 }
 
-fn upstreams(plan: &Plan, providers: &HashMap<usize, Vec<SharedMember>>) -> Arc<[Upstream]> {
+/// Which member earlier requests went to is not on record: it is taken to be each as often, as rows go where there is room.
+fn share_of_each(requests: u64, members: usize) -> u64 {
+    requests.div_ceil(u64::try_from(members).unwrap_or(u64::MAX).max(1))
+}
+
+/// Makes the upstreams, whose limits of a day know what was sent on this one, at `now_ms` since 1970.
+pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequests, now_ms: u64) -> Arc<[Upstream]> {
+    let used = |provider: &JobProvider, model| requests.on_day_of(now_ms, &provider.settings.name, model);
+    let members = |(index, ways): (&usize, &Vec<Arc<dyn Provider>>)| {
+        let configured = &plan.job.providers[*index];
+        (*index, shared_members(configured, ways, used(configured, None)))
+    };
+    let providers: HashMap<usize, Vec<SharedMember>> = connected.providers.iter().map(members).collect();
     let slots = Slots::new(plan.job.concurrency);
     // Two aliases of one model share its limits.
     let mut gates: HashMap<(usize, &str), Arc<ModelGate>> = HashMap::new();
@@ -91,10 +105,12 @@ fn upstreams(plan: &Plan, providers: &HashMap<usize, Vec<SharedMember>>) -> Arc<
             let members = &providers[&model.provider];
             let settings = &plan.job.providers[model.provider].settings;
             let gate_members = || {
+                let used = used(&plan.job.providers[model.provider], Some(&model.wire));
+                let used_today = share_of_each(used, members.len());
                 let of = |member: &SharedMember| limit::Member {
                     limits: model.limits,
                     provider: Arc::clone(&member.gate),
-                    used_today: 0,
+                    used_today,
                 };
                 members.iter().map(of).collect()
             };

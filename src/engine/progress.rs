@@ -16,6 +16,8 @@ use crate::types::{AttemptLine, FailureKind, Latency, LogLine, OutcomeLine, RunN
 const PACE_SNAPSHOTS: usize = 100;
 /// Shorter pauses are not worth a word.
 const TOLD_PAUSE: Duration = Duration::from_secs(2);
+/// A longer wait for a configured limit is not one for a minute's: that of the day is used up.
+const LONGEST_PACE: Duration = Duration::from_mins(2);
 
 pub(super) struct Progress {
     board: Arc<Board>,
@@ -36,6 +38,8 @@ pub(super) struct Progress {
 #[derive(Clone, Copy, PartialEq)]
 enum Told {
     Open,
+    /// The day's requests are sent.
+    Pacing,
     CoolingDown,
     Down,
     Removed,
@@ -166,7 +170,9 @@ impl Progress {
                 ModelState::CoolingDown { for_ms } if u128::from(for_ms) >= TOLD_PAUSE.as_millis() => Told::CoolingDown,
                 // Short of the end of a pause that was told, it is still the same pause.
                 ModelState::CoolingDown { .. } if *told != Told::Down => *told,
-                ModelState::CoolingDown { .. } | ModelState::Open | ModelState::Pacing => Told::Open,
+                ModelState::Pacing { for_ms } if is_for_the_day(for_ms) => Told::Pacing,
+                ModelState::Pacing { .. } if *told == Told::Pacing => *told,
+                ModelState::CoolingDown { .. } | ModelState::Open | ModelState::Pacing { .. } => Told::Open,
             };
             if tell != *told {
                 *told = tell;
@@ -213,6 +219,7 @@ impl Progress {
             state: state_of(upstream, now),
             rpm: view.limits.rpm,
             tpm: view.limits.tpm,
+            rpd: view.limits.rpd,
             tally,
         }
     }
@@ -224,12 +231,17 @@ fn most_first(kinds: BTreeMap<FailureKind, u64>) -> Vec<(FailureKind, u64)> {
     kinds
 }
 
-/// What the provider said, where that is why.
+/// Why, where that is known: as a rule, what the provider said.
 fn reason(upstream: &Upstream, state: ModelState) -> Option<String> {
     match state {
         ModelState::Removed { .. } => upstream.removed().map(|why| why.message.clone()),
         ModelState::Down { .. } => upstream.last_fault().map(|fault| format!("{}: {}", fault.kind, fault.message)),
-        ModelState::Open | ModelState::Pacing | ModelState::CoolingDown { .. } => None,
+        ModelState::Pacing { for_ms } => is_for_the_day(for_ms).then(|| {
+            let rpd = upstream.gate.view().limits.rpd;
+            let limit = rpd.map_or_else(String::new, |rpd| format!(" ({rpd})"));
+            format!("all requests of this day, by UTC, are sent: limits.rpd{limit}")
+        }),
+        ModelState::Open | ModelState::CoolingDown { .. } => None,
     }
 }
 
@@ -239,7 +251,7 @@ fn state_of(upstream: &Upstream, now: Instant) -> ModelState {
     }
     match upstream.gate.view().state {
         GateState::Open | GateState::Closed => ModelState::Open,
-        GateState::Pacing { .. } => ModelState::Pacing,
+        GateState::Pacing { until } => ModelState::Pacing { for_ms: millis(until.saturating_duration_since(now)) },
         GateState::CoolingDown { until } => {
             ModelState::CoolingDown { for_ms: millis(until.saturating_duration_since(now)) }
         }
@@ -248,6 +260,10 @@ fn state_of(upstream: &Upstream, now: Instant) -> ModelState {
             for_ms: millis(until.saturating_duration_since(now)),
         },
     }
+}
+
+fn is_for_the_day(for_ms: u64) -> bool {
+    u128::from(for_ms) > LONGEST_PACE.as_millis()
 }
 
 fn millis(time: Duration) -> u64 {

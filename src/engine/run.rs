@@ -17,7 +17,7 @@ use super::RunError;
 use super::board::Board;
 use super::bounds;
 use super::budget::Budget;
-use super::connect::{Transports, connect};
+use super::connect::{Transports, connect, upstreams};
 use super::control::{self, Pause};
 use super::feed::{self, Feed, Matching, Pass};
 use super::ground::Ground;
@@ -119,6 +119,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     let archived = if options.fresh { state.archive(now_ms())? } else { None };
     let (store, mut opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
     opened.notes.extend(archived.map(|archive| format!("began anew; what was there is in {}", archive.display())));
+    let upstreams = upstreams(&plan, &connected, &store.ledger().requests, now_ms());
     // They serve the simulated providers until the run has ended.
     let _servers = connected.servers;
     let given_up = plan.tasks.iter().map(|_| AtomicBool::new(false)).collect();
@@ -136,7 +137,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
         rules,
         threads: options.threads,
         simulated: connected.simulated,
-        upstreams: connected.upstreams,
+        upstreams,
         given_up,
         board: Arc::default(),
         streams: options.results.is_some(),

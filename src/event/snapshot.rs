@@ -48,6 +48,8 @@ pub struct ModelView {
     pub rpm: Option<u64>,
     /// Its tokens a minute, likewise.
     pub tpm: Option<u64>,
+    /// Its requests a day, likewise.
+    pub rpd: Option<u64>,
     /// Its sums in this invocation.
     pub tally: Tally,
 }
@@ -60,7 +62,10 @@ pub enum ModelState {
     #[default]
     Open,
     /// Rows wait for a configured limit.
-    Pacing,
+    Pacing {
+        /// How long until the next call goes, in milliseconds: seconds as a rule, hours where a day's requests are sent.
+        for_ms: u64,
+    },
     /// The provider asked for a pause.
     CoolingDown {
         /// How long it lasts from now, in milliseconds.

@@ -22,6 +22,21 @@ pub struct Limits {
     pub concurrency: Option<u64>,
 }
 
+impl Limits {
+    /// The tighter of both, limit by limit.
+    pub(super) fn and(self, other: Self) -> Self {
+        let tighter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+        Self {
+            rpm: tighter(self.rpm, other.rpm),
+            tpm: tighter(self.tpm, other.tpm),
+            input_tpm: tighter(self.input_tpm, other.input_tpm),
+            output_tpm: tighter(self.output_tpm, other.output_tpm),
+            rpd: tighter(self.rpd, other.rpd),
+            concurrency: tighter(self.concurrency, other.concurrency),
+        }
+    }
+}
+
 /// What a provider is asked for, and how.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ProviderSetup {

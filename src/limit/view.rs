@@ -15,7 +15,7 @@ pub struct GateView {
     pub waiting: usize,
     /// What the head of the line waits for.
     pub state: GateState,
-    /// The model's own limits as they hold now, learnt ones included, over all its members.
+    /// Its limits as they hold now, over all its members: the lower of its own, learnt ones included, and its provider's.
     pub limits: Limits,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn view(state: &State, waiting: usize, closed: bool) -> GateView {
         in_flight: state.members.iter().map(MemberState::in_flight).sum(),
         waiting,
         state: if closed { GateState::Closed } else { standing(state, now, waiting > 0) },
-        limits: sum(state.left().map(MemberState::limits)),
+        limits: sum(state.left().map(|member| member.limits().and(member.provider.setup().limits))),
     }
 }
 

@@ -3,7 +3,10 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{CallNumber, Charges, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber, Totals, Usage};
+use super::{
+    CallNumber, Charges, DailyRequests, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber, Totals,
+    Usage,
+};
 
 /// One line of the log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,12 +62,16 @@ pub struct CarriedLine {
     /// What they count against budgets of a day or month.
     #[serde(default)]
     pub recent: RecentCharges,
+    /// What they count against limits of a day.
+    #[serde(default)]
+    pub requests: DailyRequests,
 }
 
 impl CarriedLine {
     /// Takes in a line that is forgotten.
     pub fn count(&mut self, line: &LogLine) {
         self.totals.count(line);
+        self.requests.count(line);
         if let Some((task, at, amount)) = line.charge() {
             self.charged.add(task, amount);
             self.recent.add(at, task, amount);

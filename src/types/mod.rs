@@ -5,6 +5,7 @@
 
 mod charges;
 mod counts;
+mod daily;
 mod ids;
 mod latency;
 mod lines;
@@ -21,6 +22,7 @@ mod wire;
 
 pub use charges::{Charges, RecentCharges};
 pub use counts::{RowCounts, RowsNow};
+pub use daily::DailyRequests;
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};

@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AttemptLine, Charges, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RecentCharges, RunNumber, Usage,
+    AttemptLine, Charges, DailyRequests, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RecentCharges,
+    RunNumber, Usage,
 };
 
 /// What the sums are kept by.
@@ -234,12 +235,16 @@ pub struct Ledger {
     /// What counts against budgets of a day or month.
     #[serde(default)]
     pub recent: RecentCharges,
+    /// What counts against limits of a day.
+    #[serde(default)]
+    pub requests: DailyRequests,
 }
 
 impl Ledger {
     /// Counts one line of the log.
     pub fn count(&mut self, line: &LogLine) {
         self.charge(line);
+        self.requests.count(line);
         match line {
             LogLine::Run(begin) => {
                 let run =

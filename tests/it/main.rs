@@ -6,6 +6,7 @@
 //! - `budget`: what it needs, what a plan says of it, and that no run goes over it
 //! - `cli`: exit codes, streams, errors with place and hint
 //! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
+//! - `daily`: requests a day, over all invocations of it
 //! - `disk`: a full disk stops the run, and room lets it go on
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
 //! - `export`: what is done so far, written out; results to a pipe
@@ -43,6 +44,7 @@ mod badinput;
 mod budget;
 mod cli;
 mod cron;
+mod daily;
 mod disk;
 mod docs;
 mod export;

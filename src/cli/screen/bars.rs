@@ -65,7 +65,8 @@ impl Bars {
                 self.down.insert(name);
             }
             ModelState::Open if self.down.remove(&name) => self.say(&line),
-            ModelState::Open | ModelState::Pacing | ModelState::CoolingDown { .. } => {}
+            ModelState::Pacing { .. } if phrases::is_long(state) => self.say(&self.paint.yellow(&line)),
+            ModelState::Open | ModelState::Pacing { .. } | ModelState::CoolingDown { .. } => {}
         }
     }
 
@@ -152,7 +153,8 @@ fn model(view: &ModelView, paint: Paint) -> String {
         state = format!("{state}, {} x 429", short(view.tally.rate_limited));
     }
     let state = match view.state {
-        ModelState::Open | ModelState::Pacing => state,
+        ModelState::Pacing { .. } if phrases::is_long(view.state) => paint.yellow(&state),
+        ModelState::Open | ModelState::Pacing { .. } => state,
         ModelState::CoolingDown { .. } => paint.yellow(&state),
         ModelState::Down { .. } | ModelState::Removed { .. } => paint.red(&state),
     };
@@ -194,7 +196,17 @@ mod tests {
             ..Tally::default()
         };
         let (provider, model) = ("gateway".to_owned(), model.to_owned());
-        ModelView { provider, model, in_flight: 60, waiting: 3, state, rpm: Some(300), tpm: Some(100_000), tally }
+        ModelView {
+            provider,
+            model,
+            in_flight: 60,
+            waiting: 3,
+            state,
+            rpm: Some(300),
+            tpm: Some(100_000),
+            rpd: Some(50),
+            tally,
+        }
     }
 
     fn snapshot() -> Snapshot {
@@ -213,7 +225,8 @@ mod tests {
             rows_per_second: 312.0,
             eta: Some(Duration::from_secs(28_000)),
             models: vec![
-                view("qwen-plus", ModelState::Pacing),
+                view("qwen-plus", ModelState::Pacing { for_ms: 200 }),
+                view("qwen-batch", ModelState::Pacing { for_ms: 25_920_000 }),
                 view("qwen-max-with-a-very-long-name-2026-01-01", ModelState::CoolingDown { for_ms: 11_200 }),
                 view("tiny", ModelState::Removed { kind: FailureKind::Auth }),
                 ModelView { tally: Tally::default(), in_flight: 0, waiting: 0, ..view("idle", ModelState::Open) },
@@ -232,6 +245,7 @@ mod tests {
                 "1h 02m  312 rows/s  64 in flight  $12.3400  12 failed",
                 "model                  done failed in flight      cost  state",
                 "gateway/qwen-plus      1.2M     12        60  $12.3400  pacing rpm 300, tpm 100k",
+                "gateway/qwen-batch     1.2M     12        60  $12.3400  pacing rpd 50, 7h 12m",
                 "gateway/qw…026-01-01   1.2M     12        60  $12.3400  cooling down 12s",
                 "gateway/tiny           1.2M     12        60  $12.3400  removed: auth",
             ]

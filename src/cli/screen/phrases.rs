@@ -7,25 +7,48 @@ use overnight::types::{Money, PossiblyBilled, RowCounts, RunNumber, Usage};
 
 use super::words::{self, count, counted, one_line, short, span, usd};
 
-/// A model's line: its state with the limits that it waits for: `open`, `pacing rpm 300`, `cooling down 12s`,
-/// `removed: auth`.
+/// Limits of a minute are waited for no longer than this.
+const SOON: Duration = Duration::from_mins(2);
+
+/// A model's line: its state with the limits that it waits for: `open`, `pacing rpm 300`, `pacing rpd 50, 7h 12m`,
+/// `cooling down 12s`, `removed: auth`.
 pub(super) fn model_now(view: &ModelView) -> String {
-    let limits: Vec<String> = [("rpm", view.rpm), ("tpm", view.tpm)]
-        .into_iter()
-        .filter_map(|(name, limit)| limit.map(|limit| format!("{name} {}", short(limit))))
-        .collect();
-    let state = state(view.state);
-    if view.state == ModelState::Pacing && !limits.is_empty() {
-        return format!("{state} {}", limits.join(", "));
+    let binding =
+        if is_long(view.state) { vec![("rpd", view.rpd)] } else { vec![("rpm", view.rpm), ("tpm", view.tpm)] };
+    let limits: Vec<String> =
+        binding.into_iter().filter_map(|(name, limit)| limit.map(|limit| format!("{name} {}", short(limit)))).collect();
+    match view.state {
+        ModelState::Pacing { for_ms } if !limits.is_empty() => {
+            let parts: Vec<String> = limits.into_iter().chain(long_wait(for_ms)).collect();
+            format!("pacing {}", parts.join(", "))
+        }
+        other => state(other),
     }
-    state
+}
+
+/// Whether the wait is so long that one looks at the clock.
+pub(super) fn is_long(state: ModelState) -> bool {
+    match state {
+        ModelState::Pacing { for_ms } => long_wait(for_ms).is_some(),
+        ModelState::Open | ModelState::CoolingDown { .. } | ModelState::Down { .. } | ModelState::Removed { .. } => {
+            false
+        }
+    }
+}
+
+/// In what time the next call goes, where that is not soon.
+fn long_wait(for_ms: u64) -> Option<String> {
+    let wait = Duration::from_secs(for_ms.div_ceil(1_000));
+    (wait > SOON).then(|| span(wait))
 }
 
 /// The state alone.
 pub(super) fn state(state: ModelState) -> String {
     match state {
         ModelState::Open => "open".to_owned(),
-        ModelState::Pacing => "pacing".to_owned(),
+        ModelState::Pacing { for_ms } => {
+            long_wait(for_ms).map_or_else(|| "pacing".to_owned(), |wait| format!("pacing {wait}"))
+        }
         ModelState::CoolingDown { for_ms } => {
             // Rounded up: a pause of which something is left is not over.
             format!("cooling down {}", span(Duration::from_secs(for_ms.div_ceil(1_000))))
@@ -40,7 +63,7 @@ pub(super) fn state(state: ModelState) -> String {
 pub(super) fn in_use(view: &ModelView) -> bool {
     let busy = view.in_flight > 0 || view.waiting > 0 || view.tally.attempts > 0;
     match view.state {
-        ModelState::Open | ModelState::Pacing => busy,
+        ModelState::Open | ModelState::Pacing { .. } => busy,
         ModelState::CoolingDown { .. } | ModelState::Down { .. } | ModelState::Removed { .. } => true,
     }
 }

@@ -70,10 +70,11 @@ impl<W: Write> Plain<W> {
     fn is_news(&mut self, model: String, state: ModelState) -> bool {
         match state {
             ModelState::Removed { .. } => true,
-            ModelState::Pacing => self.told.insert((model, State::Pacing)),
+            ModelState::Pacing { .. } => self.told.insert((model, State::Pacing)),
             ModelState::CoolingDown { .. } => self.told.insert((model, State::CoolingDown)),
             ModelState::Down { .. } => self.told.insert((model, State::Down)),
             ModelState::Open if self.told.remove(&(model.clone(), State::Down)) => true,
+            ModelState::Open if self.told.remove(&(model.clone(), State::Pacing)) => true,
             ModelState::Open => {
                 self.told.contains(&(model.clone(), State::CoolingDown)) && self.told.insert((model, State::Open))
             }
@@ -111,7 +112,11 @@ fn progress_line(snapshot: &Snapshot) -> String {
                 let name = model_name(&view.provider, &view.model);
                 parts.push(format!("{name} {}", phrases::state(view.state)));
             }
-            ModelState::Open | ModelState::Pacing | ModelState::Removed { .. } => {}
+            ModelState::Pacing { .. } if phrases::is_long(view.state) => {
+                let name = model_name(&view.provider, &view.model);
+                parts.push(format!("{name} {}", phrases::state(view.state)));
+            }
+            ModelState::Open | ModelState::Pacing { .. } | ModelState::Removed { .. } => {}
         }
     }
     format!("{:>7}: {}", span(snapshot.elapsed), parts.join(", "))
@@ -192,10 +197,10 @@ mod tests {
 
     #[test]
     fn pacing_is_told_once_and_a_removal_always() {
-        let pacing = || state(ModelState::Pacing, None);
+        let pacing = || state(ModelState::Pacing { for_ms: 25_920_000 }, Some("all sent"));
         let removed = || state(ModelState::Removed { kind: FailureKind::Auth }, Some("no such key"));
         let lines = shown(&[pacing(), progress(5), pacing(), removed()]);
-        assert_eq!(lines[0], "gateway/tiny: pacing");
+        assert_eq!(lines[0], "gateway/tiny: pacing 7h 12m (all sent)");
         assert_eq!(lines[2..], ["gateway/tiny: removed: auth (no such key)"]);
     }
 
@@ -209,6 +214,7 @@ mod tests {
             state: ModelState::CoolingDown { for_ms: 30_000 },
             rpm: None,
             tpm: None,
+            rpd: None,
             tally: Tally { cost_unknown_rows: 1, ..Tally::default() },
         };
         let snapshot = Snapshot { sum: view.tally.clone(), models: vec![view], ..Snapshot::default() };
