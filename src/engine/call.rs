@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::budget::Reservation;
@@ -28,6 +29,8 @@ pub(super) struct Caller<'a> {
     pub left: Duration,
     /// The model has not failed the row before.
     pub first_failure: bool,
+    /// Told when another call has answered the row first.
+    pub cut: &'a Notify,
 }
 
 /// A call that has ended; with the error where it failed.
@@ -67,6 +70,7 @@ pub(super) async fn call(
         biased;
         result = upstream.members[admission.member()].provider.call(request) => Some(result),
         () = shared.stop.aborting() => None,
+        () = caller.cut.notified() => None,
         () = tokio::time::sleep(caller.left) => Some(Err(out_of_time(upstream))),
     };
     let record = CallRecord {
@@ -156,7 +160,7 @@ fn answered(
     admission: &mut Admission,
     reserved: Need,
 ) -> CallRecord {
-    upstream.answered(admission.member());
+    upstream.answered(admission.member(), record.latency);
     admission.settle(answer.usage.as_ref().map_or(Used { input: reserved.input, output: reserved.output }, used));
     CallRecord {
         usage: answer.usage,

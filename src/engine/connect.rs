@@ -124,6 +124,7 @@ pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequ
                 members: members.iter().map(member).collect(),
                 gate: Arc::clone(gate),
                 row_timeout: settings.timeouts.row,
+                hedge: plan.job.hedge,
             };
             Upstream::new(model, parts)
         })

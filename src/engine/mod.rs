@@ -24,6 +24,7 @@ mod explain;
 mod export;
 mod feed;
 mod ground;
+mod hedge;
 mod key;
 mod lagging;
 mod lock;

@@ -386,7 +386,10 @@ fn attempt_event(line: &AttemptLine) -> Event {
         model: line.model.clone(),
         kind: line.failure.as_ref().map(|failure| failure.kind),
         status: line.failure.as_ref().and_then(|failure| failure.status),
-        message: line.failure.as_ref().map_or_else(|| "cut by the stop".to_owned(), |failure| failure.message.clone()),
+        message: line
+            .failure
+            .as_ref()
+            .map_or_else(|| "cut before its end was known".to_owned(), |failure| failure.message.clone()),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) struct CallRecord {
 pub(super) enum CallEnd {
     Answer(Answer),
     Failure(Failure),
-    /// It was cut by a stop: its end is not known.
+    /// It was cut by a stop, or as another call was faster: its end is not known.
     Cut,
 }
 
@@ -68,8 +68,13 @@ impl Trail {
 
     /// The line of a call that is not the row's last. `retry`: it was a further try of the same model.
     pub fn attempt(&mut self, record: CallRecord, retry: bool) -> AttemptLine {
-        self.entries.push(entry(&record));
         let came_from = self.moves_to(&record);
+        AttemptLine { came_from, ..self.attempt_aside(record, retry) }
+    }
+
+    /// The line of a call to a model that the row did not go to, beside the one where it is.
+    pub fn attempt_aside(&mut self, record: CallRecord, retry: bool) -> AttemptLine {
+        self.entries.push(entry(&record));
         let CallRecord { call, provider, model, latency, usage, cost, possibly_billed, worst_cost, end, .. } = record;
         let failure = match end {
             CallEnd::Failure(failure) => Some(failure),
@@ -91,7 +96,7 @@ impl Trail {
             possibly_billed,
             worst_cost: worst_cost.filter(|_| possibly_billed || cost.is_none()),
             retry,
-            came_from,
+            came_from: None,
         }
     }
 

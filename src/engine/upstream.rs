@@ -10,10 +10,16 @@ use tokio::time::Instant;
 use super::estimate;
 use crate::limit::{ModelGate, Need};
 use crate::provider::Provider;
-use crate::types::{Failure, FailureKind, Money, Price, Usage};
+use crate::types::{Failure, FailureKind, Latency, Money, Price, Usage};
 
 /// How long a provider that never answered may be down.
 const PATIENCE_WITH_STRANGERS: Duration = Duration::from_mins(1);
+
+/// Of fewer answers no call is known to take too long.
+const ENOUGH_ANSWERS: u64 = 100;
+/// A call is far too long out where it takes so many times as long as 99 of 100 answers, and at least so much longer.
+const OVERDUE_TIMES: u32 = 2;
+const OVERDUE_BEYOND: Duration = Duration::from_secs(1);
 
 /// What is known of a provider's or a model's answers in this invocation.
 #[derive(Default)]
@@ -73,6 +79,8 @@ pub(super) struct Upstream {
     given_up: OnceLock<Duration>,
     /// What the server said last that it is down for.
     last_fault: Mutex<Option<Failure>>,
+    /// How long calls took, where somebody asks.
+    latency: Option<Mutex<Latency>>,
 }
 
 /// What makes an [`Upstream`].
@@ -82,6 +90,8 @@ pub(super) struct UpstreamParts {
     pub members: Vec<Member>,
     pub gate: Arc<ModelGate>,
     pub row_timeout: Duration,
+    /// Calls that take far too long get a second one beside them.
+    pub hedge: bool,
 }
 
 impl Upstream {
@@ -99,6 +109,7 @@ impl Upstream {
             removed: OnceLock::new(),
             given_up: OnceLock::new(),
             last_fault: Mutex::default(),
+            latency: parts.hedge.then(Mutex::default),
         }
     }
 
@@ -137,11 +148,29 @@ impl Upstream {
         }
     }
 
-    /// A good answer came from this member.
-    pub fn answered(&self, member: usize) {
+    /// A good answer came from this member, after so long.
+    pub fn answered(&self, member: usize, after: Duration) {
+        self.took_at_least(after);
         let member = &self.members[member];
         member.health.good();
         member.provider_health.good();
+    }
+
+    /// A call took so long, or was given up by then: one that was cut is not forgotten, or a model that has become slow
+    /// would be taken to be as fast as ever.
+    pub fn took_at_least(&self, time: Duration) {
+        if let Some(latency) = &self.latency {
+            let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            latency.lock().unwrap_or_else(PoisonError::into_inner).add(millis);
+        }
+    }
+
+    /// How long a call may take before it is far too long out; `None` where that is not known.
+    pub fn overdue_after(&self) -> Option<Duration> {
+        let latency = self.latency.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        let usual = latency.percentile(99).filter(|_| latency.count() >= ENOUGH_ANSWERS)?;
+        let usual = Duration::from_millis(usual);
+        Some((usual * OVERDUE_TIMES).max(usual + OVERDUE_BEYOND))
     }
 
     /// Whether the member ever gave a good answer in this invocation; for what is the provider's matter, whether it did

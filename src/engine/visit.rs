@@ -10,7 +10,8 @@ use serde_json::Map;
 use tokio::time::Instant;
 
 use super::budget::{Refused, Reservation};
-use super::call::{Called, Caller, call};
+use super::call::Called;
+use super::hedge::Outgoing;
 use super::recorder::Message;
 use super::shared::Shared;
 use super::trail::{CallEnd, CallRecord, row_timeout};
@@ -39,7 +40,7 @@ enum Detour {
 }
 
 /// What a worker does after a failed call.
-enum Step {
+pub(super) enum Step {
     /// The same model again, after a pause.
     Again { pause: Duration },
     /// On along the route, and perhaps back: the failure was not the row's.
@@ -67,7 +68,7 @@ impl Life {
             if self.spent >= upstream.row_timeout {
                 return Visit::Through(Some(row_timeout(upstream.row_timeout, None)));
             }
-            let mut admission = match self.line(at, upstream, need).await {
+            let admission = match self.line(at, upstream, need).await {
                 Ok(admission) => admission,
                 Err(Detour::Refused) => return Visit::Unavailable,
                 Err(Detour::Closed) => return Visit::Through(None),
@@ -88,39 +89,37 @@ impl Life {
                 }
                 continue;
             };
-            let caller = Caller { worst_cost, ..self.caller(at, upstream, need) };
-            let called = match call(&shared, upstream, &request, &caller, &mut admission, money).await {
-                Ok(called) => called,
+            let request = request.clone();
+            match self.ask(Outgoing { at, upstream, request, need, worst_cost, admission, money }).await {
+                Ok(None) => {}
+                Ok(Some(visit)) => return visit,
                 Err(error) => {
                     shared.tell(Message::Broken(error)).await;
                     return Visit::Left;
                 }
-            };
-            self.spent += called.record.latency;
-            if let Some(visit) = self.follow(at, upstream, called, admission).await {
-                return visit;
             }
         }
     }
 
     /// Does what follows from a call; `None`: the same model is asked again.
-    async fn follow(&mut self, at: usize, upstream: &Upstream, called: Called, admission: Admission) -> Option<Visit> {
-        let Called { record, error, standing, probe } = called;
-        let tries = &mut self.walk.stop(at).tries;
-        tries.made += 1;
-        let Some(error) = error else {
-            let retry = tries.made > 1;
+    pub(super) async fn follow(
+        &mut self,
+        at: usize,
+        upstream: &Upstream,
+        called: Called,
+        admission: Admission,
+    ) -> Option<Visit> {
+        let (step, retry) = self.judge(at, upstream, &called, admission.member());
+        let Called { record, error, .. } = called;
+        let (Some(error), Some(step)) = (error, step) else {
             return Some(match record.end {
                 CallEnd::Cut => {
-                    self.send_attempt(record, false, admission).await;
+                    self.send_attempt(record, retry, admission).await;
                     Visit::Left
                 }
                 CallEnd::Answer(_) | CallEnd::Failure(_) => end(record, admission, retry),
             });
         };
-        let step = self.next_step(at, upstream, &error, admission.member(), standing == Standing::Open || probe);
-        let limited = error.failure.kind == FailureKind::RateLimited;
-        let retry = !limited && self.walk.stop(at).tries.made > 1;
         match step {
             Step::Again { pause } => {
                 self.send_attempt(record, retry, admission).await;
@@ -143,6 +142,23 @@ impl Life {
                 Some(end(record, admission, retry))
             }
         }
+    }
+
+    /// Counts a call that has ended: what follows from its failure, if it failed, and whether it was a further try of its
+    /// model.
+    pub(super) fn judge(
+        &mut self,
+        at: usize,
+        upstream: &Upstream,
+        called: &Called,
+        member: usize,
+    ) -> (Option<Step>, bool) {
+        self.walk.stop(at).tries.made += 1;
+        let Some(error) = &called.error else { return (None, self.walk.tries(at).made > 1) };
+        let down = called.standing == Standing::Open || called.probe;
+        let step = self.next_step(at, upstream, error, member, down);
+        let limited = error.failure.kind == FailureKind::RateLimited;
+        (Some(step), !limited && self.walk.tries(at).made > 1)
     }
 
     /// The model has failed the row: on to the next, or the row ends with this call if there can be none.
@@ -229,13 +245,6 @@ impl Life {
         self.shared.plan.job.tasks[self.request.task].fallback_after.unwrap_or(Duration::MAX)
     }
 
-    fn caller(&mut self, at: usize, upstream: &Upstream, need: Need) -> Caller<'_> {
-        let task = &self.shared.plan.tasks[self.request.task].name;
-        let left = upstream.row_timeout.saturating_sub(self.spent);
-        let first_failure = self.walk.stop(at).tries.counted == 0;
-        Caller { row: self.row, key: self.key, task, need, worst_cost: None, left, first_failure }
-    }
-
     /// Counts a failure and asks `decide` what follows. A failure of a model that is down is not the row's.
     fn next_step(&mut self, at: usize, upstream: &Upstream, error: &CallError, member: usize, down: bool) -> Step {
         let kind = error.failure.kind;
@@ -271,7 +280,7 @@ impl Life {
     }
 
     /// Backs off; a row whose model goes down meanwhile moves on at once.
-    async fn back_off(&mut self, upstream: &Upstream, pause: Duration) -> Option<Visit> {
+    pub(super) async fn back_off(&mut self, upstream: &Upstream, pause: Duration) -> Option<Visit> {
         if pause.is_zero() {
             return None;
         }
@@ -286,8 +295,8 @@ impl Life {
         visit
     }
 
-    fn model_request(&mut self, at: usize, upstream: &Upstream) -> ModelRequest {
-        let params = &self.walk.stop(at).params;
+    pub(super) fn model_request(&self, at: usize, upstream: &Upstream) -> ModelRequest {
+        let params = self.walk.params(at);
         let params = if self.request.params.is_empty() {
             Arc::clone(params)
         } else {

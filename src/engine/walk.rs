@@ -58,6 +58,30 @@ impl Walk {
         &mut self.stops[at]
     }
 
+    pub fn upstream(&self, at: usize) -> usize {
+        self.stops[at].upstream
+    }
+
+    pub fn params(&self, at: usize) -> &Arc<Map<String, Value>> {
+        &self.stops[at].params
+    }
+
+    pub fn tries(&self, at: usize) -> &Tries {
+        &self.stops[at].tries
+    }
+
+    /// Models behind this one that the row may be sent to beside it: not those that share its server's line.
+    pub fn usable_after(&self, at: usize, upstreams: &[Upstream], messages: &str) -> Vec<usize> {
+        let here = &upstreams[self.stops[at].upstream];
+        let usable = |other: &usize| {
+            let stop = &self.stops[*other];
+            let upstream = &upstreams[stop.upstream];
+            let is_elsewhere = !Arc::ptr_eq(&upstream.gate, &here.gate);
+            is_elsewhere && !stop.spent && upstream.removed().is_none() && !upstream.is_too_long(messages)
+        };
+        (at + 1..self.stops.len()).filter(usable).collect()
+    }
+
     /// Begins a round at the first model.
     pub fn begin_round(&mut self) {
         for stop in &mut self.stops {

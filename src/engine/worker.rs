@@ -171,6 +171,12 @@ impl Life {
         self.shared.tell(Message::Outcome { line, result: None, admission: None, window }).await;
     }
 
+    /// Tells of an attempt at a model that the row did not go to.
+    pub async fn send_attempt_aside(&mut self, record: CallRecord, retry: bool, admission: Admission) {
+        let line = Box::new(self.trail.attempt_aside(record, retry));
+        self.shared.tell(Message::Attempt { line, admission }).await;
+    }
+
     pub async fn send_attempt(&mut self, record: CallRecord, retry: bool, admission: Admission) {
         let line = Box::new(self.trail.attempt(record, retry));
         self.shared.tell(Message::Attempt { line, admission }).await;

@@ -53,6 +53,8 @@ pub struct Job {
     pub concurrency: usize,
     /// How long calls in flight may take after a stop; may be nothing.
     pub drain: Duration,
+    /// Whether a call that takes far too long gets a second one beside it, at the next model of its route.
+    pub hedge: bool,
     /// When the run has ended, drain included.
     pub deadline: Option<Deadline>,
     /// How many rows of one invocation may fail before it stops; `None`: the first ones may not all fail.

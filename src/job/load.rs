@@ -95,6 +95,7 @@ fn check(
         retry: top.retry,
         concurrency: top.run.concurrency,
         drain: top.run.drain,
+        hedge: top.run.hedge,
         deadline: top.run.deadline,
         max_failures: top.run.max_failures,
         max_cost: top.run.max_cost,

@@ -80,6 +80,21 @@ impl ModelGate {
         }
     }
 
+    /// Lets a call of this size through if it can go at once and in nobody's way: none is in line for the model, the model
+    /// is up and within its limits, and the run has a call permit to spare.
+    pub fn admit_now(self: &Arc<Self>, need: Need) -> Option<Admission> {
+        let _head = self.line.try_lock().ok()?;
+        if self.down_since().is_some() {
+            return None;
+        }
+        let _places = Places(&self.places);
+        let verdict = self.lock().survey(Instant::now(), need).verdict;
+        if verdict != Verdict::Go {
+            return None;
+        }
+        self.take(self.slots.acquire_now()?, need)
+    }
+
     /// Waits until [`Self::admit`] with this patience would not be refused at once, or the model is out of the run.
     pub async fn usable(&self, patience: Duration) {
         outlook::usable(&mut self.outlook.subscribe(), patience).await;

@@ -35,6 +35,13 @@ impl Slots {
         CallPermit { slots: Arc::clone(self), slot, _permit: permit }
     }
 
+    /// Takes a permit that nobody waits for, if there is one.
+    pub(super) fn acquire_now(self: &Arc<Self>) -> Option<CallPermit> {
+        let permit = Arc::clone(&self.permits).try_acquire_owned().ok()?;
+        let slot = self.free().pop().map_or(self.concurrency, |Reverse(slot)| slot);
+        Some(CallPermit { slots: Arc::clone(self), slot, _permit: Some(permit) })
+    }
+
     /// Calls at a time.
     pub(super) fn concurrency(&self) -> u64 {
         self.concurrency as u64

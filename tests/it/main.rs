@@ -10,6 +10,7 @@
 //! - `disk`: a full disk stops the run, and room lets it go on
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
 //! - `export`: what is done so far, written out; results to a pipe
+//! - `hedge`: a second call beside one that takes far too long
 //! - `incremental`: what is sent again after a change
 //! - `init`: from data or an example to a job file that runs; help, completions, man page
 //! - `jobs`: the examples of `jobs/`, the reference job and the schema
@@ -48,6 +49,7 @@ mod daily;
 mod disk;
 mod docs;
 mod export;
+mod hedge;
 mod incremental;
 mod init;
 mod jobs;

@@ -18,6 +18,7 @@ const DEFAULT_ON_OUTAGE: Duration = Duration::from_hours(1);
 pub(in crate::job) struct Run {
     pub(in crate::job) concurrency: usize,
     pub(in crate::job) drain: Duration,
+    pub(in crate::job) hedge: bool,
     pub(in crate::job) deadline: Option<Deadline>,
     pub(in crate::job) max_failures: Option<MaxFailures>,
     pub(in crate::job) max_cost: Option<MaxCost>,
@@ -36,6 +37,7 @@ pub(in crate::job) fn read_run(reader: &Reader<'_>) -> Run {
     Run {
         concurrency: concurrency.and_then(|calls| usize::try_from(calls).ok()).unwrap_or(DEFAULT_CONCURRENCY),
         drain,
+        hedge: reader.take("hedge").and_then(|field| field.flag()).unwrap_or(false),
         deadline: deadline(reader, drain),
         max_failures: reader.take("max_failures").and_then(|field| read_max_failures(&field)),
         max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),

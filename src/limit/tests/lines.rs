@@ -267,3 +267,25 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_must_go_now_goes_only_in_nobody_s_way() {
+    let (provider, slots) = (provider(NO_LIMITS), Slots::new(2));
+    let (one, other) = (at(&provider, concurrency(1), &slots), at(&provider, NO_LIMITS, &slots));
+    let held = one.admit_now(need(1)).unwrap();
+    assert!(one.admit_now(need(1)).is_none(), "it keeps to the model's limits");
+    let second = other.admit_now(need(1)).unwrap();
+    assert!(other.admit_now(need(1)).is_none(), "it keeps to the run's calls");
+    let mut in_line = Box::pin(admit(&other, 1));
+    assert!(timeout(SECOND, &mut in_line).await.is_err());
+    drop(held);
+    assert!(other.admit_now(need(1)).is_none(), "whoever is in line comes first");
+    let third = in_line.await;
+    drop((second, third));
+    throttle(&other, Some(MINUTE)).await;
+    assert!(other.admit_now(need(1)).is_none(), "it waits out no pause");
+    assert!(one.admit_now(need(1)).is_some(), "and leaves no place in any line");
+    other.close();
+    advance(2 * MINUTE).await;
+    assert!(other.admit_now(need(1)).is_none(), "nor does it come to a model that has left");
+}
