@@ -11,6 +11,9 @@ use tokio::time::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// Where nobody asked for so long after a probe might have gone, an outage that shows then is another one.
+const FORGOTTEN: Duration = Duration::from_mins(2);
+
 /// Probes that are out together.
 const PROBES: u32 = 2;
 
@@ -107,7 +110,10 @@ impl Breaker {
     /// A call that may go is sent.
     pub(super) fn take(&mut self, now: Instant) -> Pass {
         self.in_flight += 1;
-        if matches!(self.state, State::Open { .. }) {
+        if let State::Open { until } = self.state {
+            if now.saturating_duration_since(until) > FORGOTTEN {
+                self.since = Some(now);
+            }
             self.state = State::HalfOpen { began: now, unsent: PROBES, out: 0 };
         }
         let probe = match &mut self.state {

@@ -192,6 +192,18 @@ fn a_probe_that_is_cut_frees_its_place() {
 }
 
 #[test]
+fn an_outage_that_nobody_watched_does_not_count_as_a_long_one() {
+    let start = Instant::now();
+    for (idle, since) in [(FORGOTTEN, start), (60 * FORGOTTEN, start + FIRST_WAIT + 60 * FORGOTTEN)] {
+        let mut breaker = opened(start);
+        let later = start + FIRST_WAIT + idle;
+        let pass = breaker.take(later);
+        breaker.sick(later, pass, Sickness::Again);
+        assert_eq!(breaker.down_since(), Some(since), "{idle:?} later");
+    }
+}
+
+#[test]
 fn a_told_wait_is_kept_and_the_longest_one_holds() {
     let (now, mut breaker) = (Instant::now(), Breaker::default());
     let early = breaker.take(now);
