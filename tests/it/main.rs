@@ -30,6 +30,7 @@
 //! - `resume`: damaged on disk, then the same command: only what is gone is sent again
 //! - `retry`: what follows from a failure
 //! - `run`: a job from its file to its results, and again
+//! - `scenarios`: hundreds of nights by chance, each run to its end, with every promise checked after each run
 //! - `secrets`: keys stand in no file and on no screen
 //! - `signals`: SIGINT, SIGTERM and SIGHUP drain, a second one cuts, and the same command goes on
 //! - `totals`: the report equals the bill
@@ -69,6 +70,7 @@ mod report;
 mod resume;
 mod retry;
 mod run;
+mod scenarios;
 mod secrets;
 mod signals;
 mod totals;

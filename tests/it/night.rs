@@ -103,7 +103,9 @@ impl Night {
 
     pub async fn try_run_with(&self, stop: Stop) -> (Result<Summary, RunError>, Vec<Event>) {
         let args = JobArgs { job_file: self.world.path("job.toml"), ..JobArgs::default() };
-        let job = job::load(&args, &|_| None).unwrap();
+        // Jobs with several keys name variables that end so: the wires of a night do not look at keys.
+        let variable = |name: &str| name.ends_with("_NIGHT_KEY").then(|| name.to_owned());
+        let job = job::load(&args, &variable).unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
         let watching = Arc::clone(&events);
         let wires = self.providers.iter();
@@ -140,6 +142,16 @@ impl Night {
 impl Provider {
     pub fn calls(&self) -> Vec<WireCall> {
         self.calls.lock().unwrap().clone()
+    }
+
+    /// Calls that were put on the wire, those that were given up too.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Since the provider was made.
+    pub fn age(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// A call may take so long before the wire gives up.
