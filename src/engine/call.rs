@@ -16,6 +16,9 @@ use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
 use crate::types::{FailureKind, Key, Money, RateReport, Usage};
 
+/// A longer wait told with a quota's end is not waited for: the model is asked again, and leaves the run when that confirms it.
+const LONGEST_DOUBT: Duration = Duration::from_mins(2);
+
 /// Whose call it is, and how large it was taken to be.
 pub(super) struct Caller<'a> {
     pub row: u64,
@@ -88,21 +91,22 @@ pub(super) async fn call(
     let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
     admission.learn(told.unwrap_or(&RateReport::new()));
     let probe = admission.is_probe();
-    let known = upstream.answered_before(admission.member(), FailureKind::ServerError);
-    let standing = admission.ended(how_it_ended(result.as_ref(), caller.first_failure, known));
+    let end = how_it_ended(result.as_ref(), caller.first_failure, upstream.has_answered());
+    // Settled before it ends: what a server brings is measured in tokens.
     let (record, error) = match result {
         None => (CallRecord { possibly_billed: true, ..record }, None),
         Some(Ok(answer)) => (answered(upstream, answer, record, admission, caller.need), None),
         Some(Err(error)) => (failed(upstream, &error, record, admission), Some(error)),
     };
+    let standing = admission.ended(end);
     reservation.settle(record.cost.filter(|_| !record.possibly_billed));
     Ok(Called { record, error, standing, probe })
 }
 
 /// What a call's end tells of the server.
 ///
-/// Replies that are errors tell of an outage only where there were good ones before: of a server that never gave any, rows
-/// fail by their own count, as its errors are more often the job's fault than an hour's.
+/// Replies that are errors tell of an outage only where there were good ones before, from whichever member: of a model that
+/// never gave any, rows fail by their own count, as its errors are more often the job's fault than an hour's.
 fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool, known: bool) -> limit::CallEnd {
     use FailureKind as K;
     let error = match result {
@@ -121,6 +125,10 @@ fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool,
         K::Timeout | K::Overloaded => by_row(true),
         K::Connection | K::ServerError | K::MalformedReply => by_row(known),
         K::RowTimeout => limit::CallEnd::Cut,
+        // Whether it is so is asked again soon, not when it is over.
+        K::QuotaExhausted | K::DailyQuota => {
+            limit::CallEnd::Neutral { hint: hint.filter(|hint| *hint <= LONGEST_DOUBT) }
+        }
         K::BadRow
         | K::Template
         | K::NoRoute
@@ -132,8 +140,6 @@ fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool,
         | K::InvalidRequest
         | K::Auth
         | K::Permission
-        | K::QuotaExhausted
-        | K::DailyQuota
         | K::ModelNotFound
         | K::InvalidAnswer => limit::CallEnd::Neutral { hint },
     }

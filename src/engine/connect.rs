@@ -9,8 +9,8 @@ use tokio::task::JoinSet;
 use super::RunError;
 use super::plan::Plan;
 use super::upstream::{Health, Member, Upstream, UpstreamParts};
-use crate::job::{Job, JobError, JobProvider, ProviderKind};
-use crate::limit::{self, ModelGate, ProviderGate, ProviderSetup, Slots};
+use crate::job::{Job, JobError, JobProvider, Model, ProviderKind};
+use crate::limit::{self, Limits, ModelGate, ProviderGate, ProviderSetup, Slots};
 use crate::provider::{ChatProvider, HttpTransport, Provider, ProviderSettings};
 use crate::sim::{self, Sim, SimSettings};
 use crate::types::{DailyRequests, Transport};
@@ -108,7 +108,7 @@ pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequ
                 let used = used(&plan.job.providers[model.provider], Some(&model.wire));
                 let used_today = share_of_each(used, members.len());
                 let of = |member: &SharedMember| limit::Member {
-                    limits: model.limits,
+                    limits: limits_of(plan, model),
                     provider: Arc::clone(&member.gate),
                     used_today,
                 };
@@ -129,6 +129,13 @@ pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequ
             Upstream::new(model, parts)
         })
         .collect()
+}
+
+/// A model's own limits: where several aliases stand for it, the lowest of theirs.
+fn limits_of(plan: &Plan, model: &Model) -> Limits {
+    let all = plan.models.iter().map(|&other| &plan.job.models[other]);
+    let same = all.filter(|other| other.provider == model.provider && other.wire == model.wire);
+    same.fold(Limits::default(), |limits, other| limits.tightest(other.limits))
 }
 
 /// The settings to reach a provider by: for a simulated one its server is started first.

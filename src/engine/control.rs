@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::shutdown::Stop;
 use crate::event::StopReason;
@@ -15,16 +16,24 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// Whether calls may be sent. Clones are the same switch.
 #[derive(Clone, Debug)]
-pub(super) struct Pause(Arc<watch::Sender<bool>>);
+pub(super) struct Pause(Arc<watch::Sender<Sending>>);
+
+/// Since when calls may be sent; `None` while they may not.
+type Sending = Option<Instant>;
 
 impl Default for Pause {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(false)))
+        Self(Arc::new(watch::Sender::new(Some(Instant::now()))))
     }
 }
 
 impl Pause {
     pub fn is_on(&self) -> bool {
+        self.resumed().is_none()
+    }
+
+    /// When the last pause ended, or the run began; `None` while it is paused.
+    pub fn resumed(&self) -> Option<Instant> {
         *self.0.borrow()
     }
 
@@ -40,11 +49,13 @@ impl Pause {
 
     async fn reached(&self, on: bool) {
         // The sender lives in `self`, so the channel cannot close.
-        let _ = self.0.subscribe().wait_for(|now| *now == on).await;
+        let _ = self.0.subscribe().wait_for(|sending| sending.is_none() == on).await;
     }
 
     fn set(&self, on: bool) {
-        self.0.send_replace(on);
+        if on != self.is_on() {
+            self.0.send_replace((!on).then(Instant::now));
+        }
     }
 }
 

@@ -145,7 +145,9 @@ pub(super) fn duration(plan: &Plan, loads: &BTreeMap<usize, Load>) -> (u64, Opti
         all.add(*load);
         providers.entry(model.provider).or_insert_with(Load::default).add(*load);
         // Two aliases of one model share its limits.
-        let (_, sum) = models.entry((model.provider, &model.wire)).or_insert((model.limits, Load::default()));
+        let of_model = models.entry((model.provider, &model.wire));
+        let (limits, sum) = of_model.or_insert((model.limits, Load::default()));
+        *limits = limits.tightest(model.limits);
         sum.add(*load);
     }
     let concurrency = float(plan.job.concurrency as u64);

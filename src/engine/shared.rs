@@ -67,10 +67,16 @@ impl Shared {
         }
     }
 
-    /// All models of a task have been down for too long: no more rows of it are sent.
-    pub fn give_up(&self, task: usize) {
-        if !self.given_up[task].swap(true, Ordering::Relaxed) {
-            self.plan.tasks[task].all_choices().for_each(|choice| self.upstreams[choice.upstream].give_up());
+    /// These models have been down for too long, and a row of the task is left for them. Where the task has no other model,
+    /// no more rows of it are sent.
+    pub fn give_up(&self, task: usize, down: &[usize]) {
+        for upstream in down {
+            self.upstreams[*upstream].give_up();
+        }
+        let gone =
+            |choice: &Choice| down.contains(&choice.upstream) || self.upstreams[choice.upstream].removed().is_some();
+        if self.plan.tasks[task].all_choices().all(gone) {
+            self.given_up[task].store(true, Ordering::Relaxed);
         }
     }
 

@@ -179,6 +179,11 @@ impl Upstream {
         self.members[member].health_for(kind).has_answered()
     }
 
+    /// Whether any of its members ever gave a good answer in this invocation.
+    pub fn has_answered(&self) -> bool {
+        self.members.iter().any(|member| member.health.has_answered())
+    }
+
     /// Counts a failure; how many fatal ones came in a row.
     pub fn count_failure(&self, member: usize, kind: FailureKind) -> u32 {
         let health = self.members[member].health_for(kind);
@@ -195,12 +200,15 @@ impl Upstream {
         self.last_fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// When it has been down for too long; `None` while it is not down. One that never answered is given less time: it
-    /// is a wrong address more often than an outage.
-    pub fn gives_up_at(&self, on_outage: Duration) -> Option<Instant> {
-        let known = self.members.iter().any(|member| member.provider_health.has_answered());
+    /// When it has been down for too long, of the time that it was asked in; `None` while it is not down. One that never
+    /// answered is given less time: it is a wrong address more often than an outage.
+    pub fn gives_up_at(&self, on_outage: Duration, asked_since: Instant) -> Option<Instant> {
+        let refuses = |fault: &Failure| fault.kind == FailureKind::RateLimited;
+        // Who refuses for the rate is there.
+        let there = self.last_fault().as_ref().is_some_and(refuses);
+        let known = there || self.members.iter().any(|member| member.provider_health.has_answered());
         let patience = if known { on_outage } else { on_outage.min(PATIENCE_WITH_STRANGERS) };
-        Some(self.gate.down_since()? + patience)
+        Some(self.gate.down_since()?.max(asked_since) + patience)
     }
 
     /// The tokens to reserve for a request: its text at four bytes a token, and the output that it asks for.

@@ -82,7 +82,7 @@ impl Life {
             let money = reserved.take().or_else(|| shared.budget.try_reserve(self.request.task, worst_cost));
             let Some(money) = money else {
                 // Others may send while this one waits for money.
-                drop(admission);
+                admission.give_back();
                 match self.afford(worst_cost).await {
                     Ok(money) => reserved = Some(money),
                     Err(visit) => return visit,
@@ -221,7 +221,7 @@ impl Life {
             let look_again = Instant::now() + LOOK_AGAIN;
             let given_up = self.gives_up_at(&passed_by);
             if given_up.is_some_and(|at| at <= Instant::now()) {
-                self.shared.give_up(self.request.task);
+                self.shared.give_up(self.request.task, &passed_by);
                 return false;
             }
             tokio::select! {
@@ -233,10 +233,12 @@ impl Life {
         }
     }
 
-    /// When the row's wait for models that are down has lasted too long; `None` where one of them is not down.
+    /// When the row's wait for models that are down has lasted too long; `None` where one of them is not down, or nobody
+    /// asks as the run is paused.
     fn gives_up_at(&self, upstreams: &[usize]) -> Option<Instant> {
         let on_outage = self.shared.plan.job.on_outage;
-        let ends = upstreams.iter().map(|upstream| self.shared.upstreams[*upstream].gives_up_at(on_outage));
+        let resumed = self.shared.pause.resumed()?;
+        let ends = upstreams.iter().map(|upstream| self.shared.upstreams[*upstream].gives_up_at(on_outage, resumed));
         ends.collect::<Option<Vec<Instant>>>()?.into_iter().max()
     }
 
@@ -250,8 +252,10 @@ impl Life {
         let kind = error.failure.kind;
         let tries = &mut self.walk.stop(at).tries;
         let history = count(tries, upstream, error, member);
-        if down && is_servers_fault(kind) {
+        if down && (is_servers_fault(kind) || kind == FailureKind::RateLimited) {
             upstream.note_fault(&error.failure);
+        }
+        if down && is_servers_fault(kind) {
             tries.counted -= 1;
             tries.timeouts -= u32::from(kind == FailureKind::Timeout);
             return Step::PassBy;

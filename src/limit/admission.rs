@@ -65,6 +65,17 @@ impl Admission {
         provider.settle(&mut self.tickets.of_provider, counted);
     }
 
+    /// The call is not sent: limits count it no more.
+    pub fn give_back(mut self) {
+        let provider = {
+            let mut state = self.gate.lock();
+            let member = &mut state.members[self.tickets.member];
+            member.give_back(&mut self.tickets.of_member);
+            Arc::clone(&member.provider)
+        };
+        provider.give_back(&mut self.tickets.of_provider);
+    }
+
     /// What the reply told of limits; told before how the call ended.
     pub fn learn(&self, report: &RateReport) {
         if report.is_empty() {

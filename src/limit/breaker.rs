@@ -209,6 +209,23 @@ impl Breaker {
         self.next_wait = (self.next_wait * 2).min(LONGEST_WAIT);
     }
 
+    /// The server refuses for the rate and has done nothing else for long: as if it had told to be away until then.
+    pub(super) fn refused(&mut self, now: Instant, pass: Pass, until: Instant) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let last = match &mut self.state {
+            State::HalfOpen { began, out, .. } => {
+                *out = out.saturating_sub(u32::from(pass.probe && pass.sent_at >= *began));
+                *out == 0
+            }
+            // Those that are out may all turn out good.
+            State::Closed => self.in_flight == 0,
+            State::Open { .. } => true,
+        };
+        if last {
+            self.told(now, until);
+        }
+    }
+
     /// The server said that it will not answer before then. Apart from how the call ended, which is told first.
     pub(super) fn told(&mut self, now: Instant, until: Instant) {
         let until = match self.state {

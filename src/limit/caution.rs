@@ -12,7 +12,7 @@ use crate::types::RateUnit;
 /// What a lesson leaves of the rate.
 const LEFT: f64 = 0.85;
 
-/// What is added to it each minute.
+/// What is added to it each minute, times the minutes since then.
 const CREEP: f64 = 0.06;
 
 /// A rate so many times the one that was first refused is no caution any more.
@@ -31,6 +31,8 @@ pub(super) struct Caution {
     slower: Option<Slower>,
     /// Calls sent before the last lesson teach nothing new.
     learnt_at: Option<Instant>,
+    /// A call was answered since then.
+    answered: bool,
 }
 
 #[derive(Debug)]
@@ -43,13 +45,14 @@ struct Slower {
 
 impl Caution {
     pub(super) fn new() -> Self {
-        Self { served: Window::new(u64::MAX, MEASURED), slower: None, learnt_at: None }
+        Self { served: Window::new(u64::MAX, MEASURED), slower: None, learnt_at: None, answered: false }
     }
 
     /// A call was answered.
     pub(super) fn good(&mut self, now: Instant) {
         let place = self.served.add(now, 1);
         self.served.end(place, 1, 1);
+        self.answered = true;
     }
 
     /// Something else explains the refusals of calls sent before now.
@@ -63,12 +66,15 @@ impl Caution {
             return;
         }
         self.learnt_at = Some(now);
+        // A server that serves nothing tells of no rate: the cooldowns see to it.
+        if !std::mem::take(&mut self.answered) {
+            return;
+        }
         if let Some(slower) = &mut self.slower {
             slower.go(slower.a_minute * LEFT, now);
             return;
         }
         let served = self.served_a_minute(now);
-        // A server that serves nothing tells of no rate: the cooldowns see to it.
         if served <= 0.0 {
             return;
         }
@@ -81,7 +87,10 @@ impl Caution {
         let slower = self.slower.as_mut()?;
         let since = now.saturating_duration_since(slower.stepped);
         if since >= STEP {
-            slower.go(slower.a_minute * (1.0 + CREEP * since.as_secs_f64() / 60.0), now);
+            // The longer nothing is refused, the less is left of the reason to be slow.
+            let calm = self.learnt_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
+            let creep = CREEP * (calm.as_secs_f64() / 60.0).max(1.0);
+            slower.go(slower.a_minute * (1.0 + creep * since.as_secs_f64() / 60.0), now);
             if slower.a_minute >= slower.first * FORGOTTEN {
                 self.slower = None;
                 return None;

@@ -38,4 +38,8 @@ impl Day {
     pub(super) fn take(&mut self) {
         self.used += 1;
     }
+
+    pub(super) fn give_back(&mut self) {
+        self.used = self.used.saturating_sub(1);
+    }
 }

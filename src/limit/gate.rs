@@ -186,6 +186,17 @@ impl Gate {
         unknown
     }
 
+    /// A call is not sent: what it has taken is there again. It still ends.
+    pub(super) fn give_back(&mut self, ticket: &mut Ticket) {
+        if let Some(day) = &mut self.day {
+            day.give_back();
+        }
+        for (Meter { budget, .. }, charge) in self.meters.iter_mut().zip(&ticket.charges) {
+            budget.end(charge, Some(0));
+        }
+        ticket.used = Some(Amounts::default());
+    }
+
     fn pay(&mut self, ticket: &Ticket) {
         for (Meter { unit, budget }, charge) in self.meters.iter_mut().zip(&ticket.charges) {
             budget.end(charge, ticket.used.map(|used| used.of(*unit)));

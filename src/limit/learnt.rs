@@ -49,6 +49,8 @@ enum Kind {
 struct Rest {
     spent: u64,
     most: Option<(u64, Instant)>,
+    /// What is left is too little for a call that asked.
+    too_little: bool,
 }
 
 /// What a call has taken from each limit that was known when it was sent.
@@ -122,11 +124,23 @@ impl Learnt {
         }
     }
 
+    /// A call is not sent.
+    pub(super) fn give_back(&mut self, marks: &Marks) {
+        for (told, mark) in self.limits.iter_mut().zip(&marks.0) {
+            match (&mut told.kind, mark) {
+                (Kind::Paced(budget), Mark::Charge(charge)) => budget.end(charge, Some(0)),
+                (Kind::Rest(rest), Mark::Spent { cost, .. }) => rest.spent = rest.spent.saturating_sub(*cost),
+                // A limit's kind never changes.
+                (Kind::Paced(_), Mark::Spent { .. }) | (Kind::Rest(_), Mark::Charge(_)) => {}
+            }
+        }
+    }
+
     /// Until when the server lets nothing through, as it told.
     pub(super) fn away_until(&self, now: Instant) -> Option<Instant> {
         let waits = self.limits.iter().filter_map(|told| match &told.kind {
             Kind::Paced(budget) => budget.held_until(now),
-            Kind::Rest(rest) => rest.most.filter(|(most, until)| rest.spent >= *most && *until > now).map(|(_, at)| at),
+            Kind::Rest(rest) => rest.used_up_until(now),
         });
         waits.max()
     }
@@ -231,14 +245,20 @@ impl Rest {
             Some(Mark::Charge(_)) | None => self.spent,
         };
         self.most = Some((spent.saturating_add(remaining), until));
+        self.too_little = false;
     }
 
     fn check(&mut self, now: Instant, expected: u64) -> Result<(), Instant> {
         self.most = self.most.filter(|(_, until)| *until > now);
-        match self.most {
-            Some((most, until)) if self.spent.saturating_add(expected) > most => Err(until),
-            Some(_) | None => Ok(()),
-        }
+        let too_little = |(most, _): &(u64, Instant)| self.spent.saturating_add(expected) > *most;
+        let waits = self.most.filter(too_little).map(|(_, until)| until);
+        self.too_little |= waits.is_some();
+        waits.map_or(Ok(()), Err)
+    }
+
+    fn used_up_until(&self, now: Instant) -> Option<Instant> {
+        let (most, until) = self.most?;
+        ((self.too_little || self.spent >= most) && until > now).then_some(until)
     }
 }
 

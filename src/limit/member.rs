@@ -9,6 +9,7 @@ use super::adaptive::Adaptive;
 use super::breaker::{Breaker, Pass};
 use super::caution::Caution;
 use super::cooldown::Cooldown;
+use super::doubt::Doubt;
 use super::gate::{Gate, Ticket, Verdict};
 use super::learnt::{Learnt, Marks};
 use super::outlook::Block;
@@ -51,6 +52,9 @@ pub(super) struct MemberState {
     pub closed: bool,
     concurrency: u64,
     cooldown: Cooldown,
+    /// Since when it has only refused for the rate. Beyond the longest cooldown that is an outage, whatever it is called.
+    refused_since: Option<Instant>,
+    doubt: Doubt,
     breaker: Breaker,
     /// Until when the breaker is open because the server told so.
     told_until: Option<Instant>,
@@ -95,6 +99,8 @@ impl MemberState {
             concurrency: member.limits.concurrency.unwrap_or(u64::MAX).max(1),
             provider: member.provider,
             cooldown: Cooldown::new(),
+            refused_since: None,
+            doubt: Doubt::default(),
             breaker: Breaker::default(),
             told_until: None,
             ramp: Ramp::default(),
@@ -164,6 +170,12 @@ impl MemberState {
         }
     }
 
+    /// A call is not sent.
+    pub(super) fn give_back(&mut self, ticket: &mut MemberTicket) {
+        self.gate.give_back(&mut ticket.ticket);
+        self.learnt.give_back(&ticket.marks);
+    }
+
     /// What the reply to a call told of limits.
     pub(super) fn learn(&mut self, now: Instant, report: &RateReport, ticket: &MemberTicket) {
         if !self.is_adaptive() {
@@ -182,32 +194,45 @@ impl MemberState {
         self.adapt(now, end, ticket);
         match end {
             CallEnd::Good => {
+                self.refused_since = None;
+                self.doubt.answered();
                 self.cooldown.answered();
                 self.caution.good(now);
                 self.breaker.good(now, ticket.pass);
             }
-            CallEnd::Throttled { hint } => {
-                if hint.is_some_and(|hint| hint > LONGEST_COOLDOWN) {
-                    // It is away, and its outage goes on.
-                    self.breaker.cut(ticket.pass);
-                } else {
-                    // Who refuses for the rate is up.
-                    self.breaker.good(now, ticket.pass);
-                }
-                if self.is_adaptive() && self.rate_is_to_blame() {
-                    self.caution.refused(now, ticket.ticket.taken_at());
-                }
-                self.wait(now, hint);
-            }
+            CallEnd::Throttled { hint } => self.throttled(now, hint, ticket),
             CallEnd::Sick { hint, weight } => {
+                self.doubt.failed(now);
                 self.sick(now, ticket, weight);
                 self.wait_if_told(now, hint);
             }
             CallEnd::Neutral { hint } => {
+                self.refused_since = None;
+                self.doubt.answered();
                 self.breaker.good(now, ticket.pass);
                 self.wait_if_told(now, hint);
             }
             CallEnd::Cut => self.breaker.cut(ticket.pass),
+        }
+    }
+
+    fn throttled(&mut self, now: Instant, hint: Option<Duration>, ticket: &MemberTicket) {
+        let since = *self.refused_since.get_or_insert(now);
+        let only_refuses = now.saturating_duration_since(since) > LONGEST_COOLDOWN;
+        if self.is_adaptive() && self.rate_is_to_blame() {
+            self.caution.refused(now, ticket.ticket.taken_at());
+        }
+        if hint.is_some_and(|hint| hint > LONGEST_COOLDOWN) {
+            // It is away, and its outage goes on.
+            self.breaker.cut(ticket.pass);
+            self.wait(now, hint);
+        } else if only_refuses {
+            self.wait(now, hint);
+            self.breaker.refused(now, ticket.pass, self.cooldown.until(now).unwrap_or(now));
+        } else {
+            // Who refuses for the rate is up.
+            self.breaker.good(now, ticket.pass);
+            self.wait(now, hint);
         }
     }
 
@@ -259,7 +284,7 @@ impl MemberState {
     /// Whether fewer calls in flight are no answer to a refusal.
     fn rate_is_to_blame(&self) -> bool {
         let paced = self.gate.is_paced() || self.learnt.is_paced() || self.provider.lock().gate().is_paced();
-        paced || self.adaptive.as_ref().is_some_and(|adaptive| adaptive.limit() <= FEWEST)
+        paced || self.adaptive.as_ref().is_none_or(|adaptive| adaptive.limit() <= FEWEST)
     }
 
     /// Tells the adaptive limit how a call ended.
@@ -333,6 +358,11 @@ impl MemberState {
 
     pub(super) fn in_flight(&self) -> u64 {
         self.gate.in_flight()
+    }
+
+    /// Whether others are to be asked first.
+    pub(super) fn is_doubtful(&self, now: Instant) -> bool {
+        self.doubt.is_on(now)
     }
 
     /// How full it is of calls in flight, in thousandths.

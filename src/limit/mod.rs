@@ -20,6 +20,7 @@ mod caution;
 mod clock;
 mod cooldown;
 mod day;
+mod doubt;
 mod ends;
 mod forecast;
 mod gate;

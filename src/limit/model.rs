@@ -133,6 +133,10 @@ impl ModelGate {
         if let Some(member) = self.lock().members.get_mut(member) {
             member.closed = true;
         }
+        // The head looks at it no more, and so would stand in its provider's line before others.
+        if let Some(place) = self.places.get(member) {
+            place.provider.leave(place.number);
+        }
         self.news();
     }
 
@@ -160,7 +164,7 @@ impl ModelGate {
         loop {
             // Made before the question: a change that comes in between is not missed.
             let changed = self.changed.notified();
-            let verdict = self.lock().survey(Instant::now(), need).verdict;
+            let verdict = self.look(need);
             match verdict {
                 Verdict::Go => {
                     let permit = self.slots.acquire().await;
@@ -175,6 +179,16 @@ impl ModelGate {
                 },
             }
         }
+    }
+
+    /// What the head finds. It may be the first to find that what a server told to be left is too little.
+    fn look(&self, need: Need) -> Verdict {
+        let (now, mut state) = (Instant::now(), self.lock());
+        let verdict = state.survey(now, need).verdict;
+        if verdict != Verdict::Go {
+            outlook::tell(&self.outlook, state.outlook(now));
+        }
+        verdict
     }
 
     /// Takes from a member and its provider together, or from neither: much may have happened while the head waited for
@@ -209,7 +223,7 @@ struct Survey {
 impl State {
     /// Looks at all members for a call of this size. Stands in the lines of those providers that alone are waited for.
     fn survey(&mut self, now: Instant, need: Need) -> Survey {
-        let (mut verdict, mut best) = (Verdict::AtChange, None::<(u64, u64, usize)>);
+        let (mut verdict, mut best) = (Verdict::AtChange, None::<(bool, u64, u64, usize)>);
         for (index, member) in self.members.iter_mut().enumerate().filter(|(_, member)| !member.closed) {
             let amounts = member.reserved(need);
             let own = member.verdict(now, &amounts);
@@ -222,12 +236,13 @@ impl State {
             let mut provider = member.provider.lock();
             let whole = provider.verdict(now, member.number, &expected);
             verdict = verdict.or(whole);
-            let rank = (member.load().max(provider.load()), member.in_flight(), index);
+            let load = member.load().max(provider.load());
+            let rank = (member.is_doubtful(now), load, member.in_flight(), index);
             if whole == Verdict::Go && best.is_none_or(|best| rank < best) {
                 best = Some(rank);
             }
         }
-        Survey { verdict, best: best.map(|(_, _, index)| index) }
+        Survey { verdict, best: best.map(|(.., index)| index) }
     }
 
     pub(super) fn left(&self) -> impl Iterator<Item = &MemberState> {

@@ -79,6 +79,11 @@ impl ProviderGate {
         self.changed();
     }
 
+    pub(super) fn give_back(&self, ticket: &mut Ticket) {
+        self.lock().gate.give_back(ticket);
+        self.changed();
+    }
+
     pub(super) fn end(&self, ticket: &Ticket) {
         self.lock().gate.end(ticket);
         self.changed();

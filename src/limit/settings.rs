@@ -23,16 +23,17 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// The tighter of both, limit by limit.
-    pub(super) fn and(self, other: Self) -> Self {
-        let tighter = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
+    /// The lower one of each limit.
+    #[must_use]
+    pub fn tightest(self, other: Self) -> Self {
+        let lower = |one: Option<u64>, other: Option<u64>| one.into_iter().chain(other).min();
         Self {
-            rpm: tighter(self.rpm, other.rpm),
-            tpm: tighter(self.tpm, other.tpm),
-            input_tpm: tighter(self.input_tpm, other.input_tpm),
-            output_tpm: tighter(self.output_tpm, other.output_tpm),
-            rpd: tighter(self.rpd, other.rpd),
-            concurrency: tighter(self.concurrency, other.concurrency),
+            rpm: lower(self.rpm, other.rpm),
+            tpm: lower(self.tpm, other.tpm),
+            input_tpm: lower(self.input_tpm, other.input_tpm),
+            output_tpm: lower(self.output_tpm, other.output_tpm),
+            rpd: lower(self.rpd, other.rpd),
+            concurrency: lower(self.concurrency, other.concurrency),
         }
     }
 }
@@ -98,9 +99,13 @@ impl Amounts {
     }
 }
 
+/// No call needs more tokens, whatever its row asks for; also keeps sums in range.
+const MOST: u64 = 1 << 40;
+
 impl Amounts {
     /// What is reserved for a call.
     pub(super) fn reserved(need: Need, counting: Counting) -> Self {
+        let need = Need { input: need.input.min(MOST), output: need.output.min(MOST) };
         let output = match counting {
             Counting::InputAndMaxOutput | Counting::Used | Counting::Split | Counting::None => need.output,
             Counting::InputOnly => 0,

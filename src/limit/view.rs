@@ -51,7 +51,7 @@ pub(super) fn view(state: &State, waiting: usize, closed: bool) -> GateView {
         in_flight: state.members.iter().map(MemberState::in_flight).sum(),
         waiting,
         state: if closed { GateState::Closed } else { standing(state, now, waiting > 0) },
-        limits: sum(state.left().map(|member| member.limits().and(member.provider.setup().limits))),
+        limits: sum(state.left().map(|member| member.limits().tightest(member.provider.setup().limits))),
     }
 }
 

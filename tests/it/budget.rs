@@ -173,3 +173,13 @@ async fn a_task_without_money_is_left_and_the_others_go_on() {
     assert!(of("tag").cost_usd <= "0.3".parse().unwrap() && of("tag").succeeded > 5, "{:?}", of("tag"));
     assert_eq!(summary.used_up[0].key, "tasks.tag.max_cost");
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_wait_for_money_use_up_no_limits() {
+    let mut night = Night::new(&priced("limits = { rpm = 60 }\n[run]\nmax_cost = 0.4"), rows(100));
+    let p = night.provider("p", json!({ "latency": ["8s", "12s"] }));
+    night.run().await;
+    let calls = p.calls();
+    let first_minute = calls.iter().filter(|call| call.sent.as_secs() < 60).count();
+    assert!(first_minute >= 30, "{first_minute} of {} in the first minute", calls.len());
+}

@@ -107,20 +107,45 @@ async fn a_429_makes_all_rows_of_the_model_wait_as_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_a_hint_is_waited_out_longer_each_time() {
-    let mut night = Night::new(&job(&["fail-429", "m"], "[run]\ndrain = \"1s\""), rows(3));
+async fn a_429_without_a_hint_is_waited_out_longer_each_time_and_after_two_minutes_of_them_the_fallback_answers() {
+    let mut night = Night::new(&job(&["fail-429", "m"], ""), rows(3));
     let p = night.provider("p", json!({}));
-    let stop = overnight::engine::Stop::default();
-    let stopping = stop.clone();
-    let run = night.try_run_with(stop);
-    let later = async {
-        tokio::time::sleep(200 * SECOND).await;
-        stopping.request(overnight::event::StopReason::Interrupted);
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 3));
+    let calls = p.calls();
+    let of = |model: &str| {
+        let mut times: Vec<u64> =
+            calls.iter().filter(|call| call.model == model).map(|call| call.sent.as_secs()).collect();
+        times.dedup();
+        times
     };
-    let ((result, _), ()) = tokio::join!(run, later);
-    let summary = result.unwrap();
-    assert_eq!((summary.exit_code, summary.rows.failed, summary.rows.remaining), (130, 0, 3));
-    let mut waves: Vec<u64> = p.calls().iter().map(|call| call.sent.as_secs()).collect();
-    waves.dedup();
-    assert_eq!(waves, [0, 1, 3, 7, 15, 31, 63, 123, 183], "1 s, doubling to 60 s");
+    assert_eq!((of("fail-429"), of("m")), (vec![0, 1, 3, 7, 15, 31, 63, 123], vec![123]), "1 s, doubling to 60 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_names_of_one_model_share_the_lower_limit() {
+    let job = format!(
+        "{TOP}
+        [tasks.one]
+        model = \"fast\"
+        prompt = \"{{{{ text }}}}\"
+        [tasks.two]
+        model = \"slow\"
+        prompt = \"{{{{ text }}}}\"
+        [models.fast]
+        provider = \"p\"
+        model = \"m\"
+        limits = {{ rpm = 600, concurrency = 4 }}
+        [models.slow]
+        provider = \"p\"
+        model = \"m\"
+        limits = {{ rpm = 60 }}
+        [providers.p]
+        base_url = \"https://sim.example/v1\""
+    );
+    let row = |n: usize| json!({"id": n, "text": n, "task_type": if n.is_multiple_of(2) { "one" } else { "two" }});
+    let mut night = Night::new(&job, (1..=200).map(row));
+    let p = night.provider("p", json!({ "limits": { "rpm": 60, "concurrency": 4 }, "latency": "1s" }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rate_limited, p.calls().len()), (0, 0, 200));
 }

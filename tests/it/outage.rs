@@ -1,9 +1,12 @@
 //! Servers that are out, slow or refuse for a while: rows wait or go elsewhere, none fails by it, and little is sent.
 
+use std::future::pending;
 use std::time::Duration;
 
 use overnight::event::{Event, ModelState, StopReason};
+use overnight::store::{Control, StateDir};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 use crate::night::{Night, Provider, TOP, job, rows};
 
@@ -209,4 +212,88 @@ async fn hanging_calls_cost_their_timeout_and_no_more() {
     let summary = night.run().await;
     assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 6_000));
     assert!(makespan(&p) <= clean.mul_f64(1.3), "{:?} where {clean:?} is clean", makespan(&p));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_is_down_leaves_the_rows_that_need_it_and_no_others() {
+    let mut night = Night::new(&two_providers(""), rows(10_000));
+    let a = night.provider("a", json!({ "latency": "1s", "poison": { "content_filter": 0.005 } }));
+    night.provider("b", json!({ "outages": outage(0, 100_000, "refuse") }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.failed), (6, 0), "{:?}", summary.rows);
+    assert!((20..=100).contains(&summary.rows.remaining), "{:?}", summary.rows);
+    assert_eq!(a.calls().len(), 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_hanging_calls_is_not_the_time_of_the_rows_that_probe_it() {
+    let job = job(&["m"], "timeout = { row = \"3m\" }\n[run]\nconcurrency = 4\non_outage = \"3h\"");
+    let mut night = Night::new(&job, rows(200));
+    night.provider("p", json!({ "latency": "1s", "outages": outage(10, 7_200, "hang") }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded, summary.rows.failed), (0, 200, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_never_worked_fails_no_row() {
+    let route = job(&["m"], "[run]\nconcurrency = 8");
+    let two = route.replace("\"https://sim.example/v1\"", "[\"https://one.example/v1\", \"https://two.example/v1\"]");
+    for fault in ["server_error", "html", "overloaded", "null_choices"] {
+        let mut night = Night::new(&two, rows(1_000));
+        night.provider("p", json!({ "latency": "1s" }));
+        let broken = night.provider("p/2", json!({ "latency": "10ms", "faults": { fault: 1.0 } }));
+        let summary = night.run().await;
+        let sent = broken.calls().len();
+        assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000), "{fault}: {sent} calls");
+        assert!(sent < 200, "{fault}: {sent} calls to what does not work");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_only_refuses_for_hours_leaves_its_rows_to_the_fallback() {
+    let mut night = Night::new(&two_providers(""), rows(2_000));
+    let silent = json!({ "latency": "100ms", "hints": false, "outages": outage(5, 36_000, "429") });
+    let a = night.provider("a", silent);
+    let b = night.provider("b", json!({ "latency": "1s" }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 2_000));
+    let took = makespan(&a).max(makespan(&b));
+    assert!(took < 600 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_refuses_for_ever_ends_the_run() {
+    let mut night = Night::new(&job(&["m"], "[run]\nconcurrency = 16\non_outage = \"20m\""), rows(2_000));
+    let silent = json!({ "latency": "100ms", "hints": false, "outages": outage(5, 360_000, "429") });
+    let p = night.provider("p", silent);
+    let summary = tokio::time::timeout(36_000 * SECOND, night.run()).await.expect("it ends");
+    assert_eq!((summary.exit_code, summary.rows.failed), (6, 0));
+    assert!(makespan(&p) < 1_800 * SECOND, "{:?}", makespan(&p));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_s_quota_that_ends_is_found_out_at_one_call_at_a_time_too() {
+    let mut night = Night::new(&job(&["m"], "[run]\nconcurrency = 1"), rows(100));
+    let p = night
+        .provider("p", json!({ "latency": "1s", "script": [{ "from": 20, "to": 1_000, "fault": "daily_quota" }] }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.failed), (6, 0));
+    assert!(makespan(&p) < 60 * SECOND, "{:?}", makespan(&p));
+    assert!(summary.removed[0].contains("daily_quota"), "{:?}", summary.removed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_is_no_part_of_an_outage() {
+    let mut night = Night::new(&job(&["m"], "[run]\nconcurrency = 64\non_outage = \"5m\""), rows(1_000));
+    night.provider("p", json!({ "latency": "1s", "outages": outage(10, 200, "refuse") }));
+    let state = StateDir::create(&night.world.path(".overnight/job"), &night.world.path("job.toml")).unwrap();
+    let steer = async {
+        sleep(60 * SECOND).await;
+        state.put_control(Control::Pause).unwrap();
+        sleep(400 * SECOND).await;
+        state.put_control(Control::Resume).unwrap();
+        pending::<()>().await;
+    };
+    let summary = tokio::select! { summary = night.run() => summary, () = steer => unreachable!() };
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
 }

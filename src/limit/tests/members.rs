@@ -240,10 +240,90 @@ async fn failures_of_a_single_row_trip_no_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn throttling_is_no_outage() {
+async fn throttling_between_answers_is_no_outage() {
     let gate = model(NO_LIMITS);
-    for _ in 0..100 {
-        admit(&gate, 1).await.ended(HINTLESS);
+    for call in 0..200 {
+        admit(&gate, 1).await.ended(if call % 6 == 0 { CallEnd::Good } else { HINTLESS });
     }
+    assert_eq!(gate.down_since(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_is_taken_out_leaves_its_providers_line() {
+    let (busy, other) = (provider(concurrency(1)), provider(NO_LIMITS));
+    let slots = Slots::new(100);
+    let member =
+        |provider: &Arc<ProviderGate>, limits| Member { limits, provider: Arc::clone(provider), used_today: 0 };
+    let gate = ModelGate::new(vec![member(&busy, NO_LIMITS), member(&other, concurrency(1))], Arc::clone(&slots));
+    let neighbour = at(&busy, NO_LIMITS, &slots);
+    let held = (admit(&gate, 1).await, admit(&gate, 1).await);
+    // The head waits for both; for the busy one it stands in line.
+    let mut waiting = Box::pin(admit(&gate, 1));
+    assert!(sleepless(&mut waiting).await.is_none());
+    gate.close_member(0);
+    let (of_busy, _of_other) = if held.0.member() == 0 { held } else { (held.1, held.0) };
+    assert!(sleepless(&mut waiting).await.is_none());
+    drop(of_busy);
+    assert!(sleepless(admit(&neighbour, 1)).await.is_some(), "nobody stands before it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_that_fails_fast_does_not_draw_all_calls() {
+    let gate = places(2, NO_LIMITS);
+    let (mut held, mut failed) = (Vec::new(), 0);
+    for _ in 0..100 {
+        let mut call = admit(&gate, 1).await;
+        if call.member() == 0 {
+            call.ended(CallEnd::Sick { hint: None, weight: Sickness::Again });
+            failed += 1;
+        } else {
+            held.push(call);
+        }
+        sleep(SECOND / 10).await;
+    }
+    assert!(failed <= 5, "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_is_not_sent_takes_nothing() {
+    let limits = Limits { rpm: Some(6), tpm: Some(600), rpd: Some(10), ..NO_LIMITS };
+    let gate = at(&provider(limits), limits, &Slots::new(10));
+    for _ in 0..50 {
+        let call = sleepless(admit(&gate, 1)).await.expect("nothing was taken");
+        call.give_back();
+    }
+    let seen = Seen::sent(&gate, 5 * MINUTE, || Call { estimate: 100, real: 100, latency: SECOND }).await;
+    assert_eq!(seen.requests(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_model_that_only_refuses_is_down_after_two_minutes_until_it_answers() {
+    let gate = places(1, NO_LIMITS);
+    let start = Instant::now();
+    while gate.down_since().is_none() {
+        throttle(&gate, None).await;
+    }
+    let after = start.elapsed();
+    assert!((120 * SECOND..300 * SECOND).contains(&after), "{after:?}");
+    assert_eq!(refusal(&gate, HOUR).await, Some(Refusal::Down));
+    let since = gate.down_since();
+    for _ in 0..10 {
+        throttle(&gate, None).await;
+        assert_eq!(gate.down_since(), since, "it is one outage");
+    }
+    admit(&gate, 1).await.ended(CallEnd::Good);
+    assert_eq!(gate.down_since(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_are_no_outage_while_slow_calls_are_out() {
+    let gate = places(1, NO_LIMITS);
+    let mut slow = admit(&gate, 1).await;
+    for _ in 0..20 {
+        throttle(&gate, None).await;
+    }
+    assert_eq!(gate.down_since(), None);
+    slow.ended(CallEnd::Good);
+    throttle(&gate, None).await;
     assert_eq!(gate.down_since(), None);
 }

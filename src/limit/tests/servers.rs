@@ -378,3 +378,63 @@ async fn a_server_that_tells_nothing_gets_as_many_calls_as_suit_it() {
     let most = gate.view().limits.concurrency.unwrap();
     assert!((40..=80).contains(&most), "{most} in flight");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_day_has_left_for_no_call_is_a_told_wait() {
+    let gate = adaptive(NO_LIMITS);
+    let mut call = admit(&gate, 1_000).await;
+    let told = RateTold {
+        unit: RateUnit::Tokens,
+        per: RatePer::Day,
+        limit: Some(100_000),
+        remaining: Some(800),
+        reset: Some(5 * HOUR),
+    };
+    call.learn(&vec![told]);
+    call.settle(used(1_000));
+    call.ended(CallEnd::Good);
+    drop(call);
+    let refused = tokio::time::timeout(SECOND, gate.admit(need(1_000), Some(MINUTE))).await;
+    assert!(matches!(refused, Ok(Err(Refusal::Away { .. }))), "{refused:?}");
+    sleep(5 * HOUR).await;
+    assert!(gate.admit(need(1_000), Some(MINUTE)).await.is_ok());
+}
+
+/// What a server served and refused in the last minutes of this weather, asked by as many as there may be.
+async fn weathered(
+    gate: &Arc<ModelGate>,
+    server: &Arc<Mutex<Server>>,
+    weather: impl Future<Output = ()>,
+    last: Duration,
+) -> (u64, u64) {
+    let workers: Vec<_> = (0..256).map(|_| work(Arc::clone(gate), Arc::clone(server), SECOND)).collect();
+    tokio::select! {
+        _ = futures::future::join_all(workers) => unreachable!("they work for ever"),
+        () = weather => {}
+    }
+    let (from, server) = (Instant::now() - last, server.lock().unwrap());
+    (Server::count(&server.served, from, last), Server::count(&server.refused, from, last))
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_an_hour_of_refusals_is_forgotten_soon() {
+    let server = Server::new(Counts::Sliding, 3_000, false);
+    let weather = async {
+        sleep(10 * MINUTE).await;
+        server.lock().unwrap().limit = 0;
+        sleep(30 * MINUTE).await;
+        server.lock().unwrap().limit = 3_000;
+        sleep(15 * MINUTE).await;
+    };
+    let (served, _) = weathered(&adaptive(rpm(6_000)), &server, weather, 10 * MINUTE).await;
+    assert!(served > 26_000, "{served} of 30000");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_is_not_told_is_found_under_a_configured_concurrency_too() {
+    let server = Server::new(Counts::Sliding, 600, false);
+    let gate = adaptive(Limits { concurrency: Some(64), ..NO_LIMITS });
+    let (served, refused) = weathered(&gate, &server, sleep(30 * MINUTE), 20 * MINUTE).await;
+    assert!(served > 10_500, "{served} of 12000");
+    assert!(refused < 100, "{refused}");
+}
