@@ -13,13 +13,16 @@
     clippy::cast_precision_loss
 )]
 
+mod simulator;
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use simulator::Simulator;
 use tokio::sync::{Semaphore, mpsc};
 
 const CONCURRENCY: usize = 256;
@@ -46,7 +49,7 @@ struct Cost {
 
 fn compare(rows: usize) {
     let dir = tempfile::tempdir().unwrap();
-    let sim = Simulator::start();
+    let sim = Simulator::start(&[]);
     let input = dir.path().join("in.jsonl");
     write_rows(&input, rows);
     let (mut loops, mut runs) = (Vec::new(), Vec::new());
@@ -85,32 +88,6 @@ fn write_rows(path: &Path, rows: usize) {
         writeln!(file, "{}", serde_json::json!({ "id": row, "text": text })).unwrap();
     }
     file.flush().unwrap();
-}
-
-struct Simulator {
-    child: Child,
-    url: String,
-}
-
-impl Simulator {
-    fn start() -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_overnight"))
-            .args(["sim", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Self { child, url }
-    }
-}
-
-impl Drop for Simulator {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs a child to its end; its CPU time is what the sum over our ended children grows by.
