@@ -19,6 +19,10 @@ const LONGEST_RESET: Duration = Duration::from_hours(24 * 31);
 /// A day's rest that is used up, of which it is not told when it comes back, is asked for again after this time.
 const UNKNOWN_RESET: Duration = Duration::from_mins(10);
 
+/// What is never further away than this part of the limit's time is counted in a shorter window than the limit is told
+/// for, and its rest tells nothing of others. Of a longer window little is used as long as it looks like that.
+const SHORT: u32 = 10;
+
 /// A limit that moves by less than one part in so many is the same.
 const SAME: u64 = 100;
 
@@ -35,6 +39,8 @@ struct Told {
     limit: Option<u64>,
     /// When the call was sent whose reply told the newest: answers overtake one another.
     sent_at: Instant,
+    /// The longest of the told times until all is there again.
+    longest_reset: Duration,
     kind: Kind,
 }
 
@@ -177,7 +183,7 @@ impl Told {
             (RatePer::Second, Some(limit)) => Kind::Paced(Box::new(Budget::a_second(told.unit, limit))),
             (RatePer::Day, _) | (_, None) => Kind::Rest(Rest::default()),
         };
-        Self { unit: told.unit, per: told.per, limit: told.limit, sent_at, kind }
+        Self { unit: told.unit, per: told.per, limit: told.limit, sent_at, longest_reset: Duration::ZERO, kind }
     }
 
     fn learn(&mut self, now: Instant, told: &RateTold, sent_at: Instant, mark: Option<&Mark>) -> bool {
@@ -221,6 +227,10 @@ impl Told {
             Some(Mark::Spent { .. }) | None => None,
         };
         let length = self.per.length();
+        self.longest_reset = self.longest_reset.max(reset.unwrap_or(length));
+        if self.longest_reset * SHORT < length {
+            return;
+        }
         let longest = if remaining == 0 { LONGEST_RESET } else { length };
         let until = now + reset.unwrap_or(length).min(longest);
         budget.told(now, charge, limit.saturating_sub(remaining), slack(self.unit, limit), until);

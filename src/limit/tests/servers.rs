@@ -7,12 +7,13 @@ use super::super::{GateState, Refusal};
 use super::*;
 use crate::types::{Counting, RatePer, RateTold, RateUnit};
 
-/// How a server counts a minute.
+/// How a server counts a minute; or a second, of which it tells what remains, beside the minute's limit.
 #[derive(Clone, Copy, Debug)]
 enum Counts {
     Sliding,
     Fixed,
     Bucket,
+    Second,
 }
 
 /// A server with a limit of requests a minute.
@@ -67,6 +68,13 @@ impl Server {
                 }
                 let reset = self.window.back().map_or(Duration::ZERO, |at| *at + MINUTE - now);
                 (self.window.len() as u64, reset)
+            }
+            Counts::Second => {
+                while self.window.front().is_some_and(|at| *at + SECOND <= now) {
+                    self.window.pop_front();
+                }
+                let reset = self.window.back().map_or(Duration::ZERO, |at| *at + SECOND - now);
+                (self.limit - self.limit / 60 + self.window.len() as u64, reset)
             }
             Counts::Fixed => {
                 while self.window.front().is_some_and(|at| *at < begins) {
@@ -149,6 +157,19 @@ async fn a_limit_that_is_told_is_used_and_hardly_ever_overrun() {
         assert!(served >= 5 * 570, "{counts:?}: {served} of 3000");
         assert!(refused * 50 < server.served.len() as u64, "{counts:?}: {refused} refused");
         assert_eq!(gate.view().limits.rpm, Some(600));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_remains_of_a_second_is_not_taken_for_what_remains_of_a_minute() {
+    for limits in [NO_LIMITS, rpm(6_000)] {
+        let (gate, server) = (adaptive(limits), Server::new(Counts::Second, 6_000, true));
+        let warm = Instant::now() + 10 * SECOND;
+        run(&gate, &server, 256, 70 * SECOND).await;
+        let server = server.lock().unwrap();
+        let (served, refused) = (Server::count(&server.served, warm, MINUTE), server.refused.len());
+        assert!(served >= 5_910, "{served} of 6000");
+        assert!(refused <= limits.rpm.map_or(100, |_| 0), "{refused} refused");
     }
 }
 
