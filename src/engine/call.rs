@@ -34,6 +34,8 @@ pub(super) struct Caller<'a> {
     pub first_failure: bool,
     /// Told when another call has answered the row first.
     pub cut: &'a Notify,
+    /// The row waits for a model that has answered others: an error of this one is not the job's fault, nor the row's end.
+    pub vouched: bool,
 }
 
 /// A call that has ended; with the error where it failed.
@@ -91,7 +93,8 @@ pub(super) async fn call(
     let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
     admission.learn(told.unwrap_or(&RateReport::new()));
     let probe = admission.is_probe();
-    let end = how_it_ended(result.as_ref(), caller.first_failure, upstream.has_answered());
+    let known = caller.vouched || upstream.has_answered();
+    let end = how_it_ended(result.as_ref(), caller.first_failure, known);
     // Settled before it ends: what a server brings is measured in tokens.
     let (record, error) = match result {
         None => (CallRecord { possibly_billed: true, ..record }, None),
@@ -106,7 +109,8 @@ pub(super) async fn call(
 /// What a call's end tells of the server.
 ///
 /// Replies that are errors tell of an outage only where there were good ones before, from whichever member: of a model that
-/// never gave any, rows fail by their own count, as its errors are more often the job's fault than an hour's.
+/// never gave any, rows fail by their own count, as its errors are more often the job's fault than an hour's. But a row that
+/// waits for a model anyway does not fail by them, and thousands of such rows would be a storm.
 fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool, known: bool) -> limit::CallEnd {
     use FailureKind as K;
     let error = match result {

@@ -200,6 +200,7 @@ impl Life {
     }
 
     fn caller<'a>(&self, shared: &'a Shared, outgoing: &Outgoing<'_>, cut: &'a Notify) -> Caller<'a> {
+        let mut passed_by = self.walk.passed_by(outgoing.at);
         Caller {
             row: self.row,
             key: self.key,
@@ -209,6 +210,7 @@ impl Life {
             left: outgoing.upstream.row_timeout.saturating_sub(self.spent),
             first_failure: self.walk.tries(outgoing.at).counted == 0,
             cut,
+            vouched: passed_by.any(|before| shared.upstreams[before].has_answered()),
         }
     }
 }

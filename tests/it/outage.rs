@@ -65,6 +65,18 @@ async fn an_outage_of_everything_is_waited_out_and_fails_no_row() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_that_was_never_needed_before_is_not_stormed_in_an_outage_of_everything() {
+    let mut night = Night::new(&two_providers(""), rows(6_000));
+    let a = night.provider("a", json!({ "latency": "200ms", "outages": outage(10, 310, "503") }));
+    let b = night.provider("b", json!({ "latency": "200ms", "outages": outage(0, 310, "500") }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 6_000));
+    let calls = |from| [&a, &b].map(|p| calls_within(p, from, from + 60 * SECOND)).iter().sum::<usize>();
+    assert!(calls(10 * SECOND) < 400, "{} calls as it begins", calls(10 * SECOND));
+    assert!(calls(15 * SECOND) < 50, "{} calls in a minute of it", calls(15 * SECOND));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_that_lasts_too_long_ends_the_run_and_the_next_one_goes_on() {
     let job = job(&["m"], "[run]\nconcurrency = 8\non_outage = \"10m\"");
     let mut night = Night::new(&job, rows(500));
