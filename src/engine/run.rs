@@ -1,12 +1,14 @@
 //! A run from its job to its summary.
 
-use std::collections::HashSet;
+mod ending;
+
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -24,8 +26,8 @@ use super::ground::Ground;
 use super::lagging::Lagging;
 use super::lock::{self, IfLocked};
 use super::output;
-use super::plan::{Choice, Plan};
-use super::recorder::{Recorder, RecorderParts, Watcher, now_ms};
+use super::plan::Plan;
+use super::recorder::{Message, Recorder, RecorderParts, Watcher, now_ms};
 use super::retry::{Retried, Retry};
 use super::rules::Rules;
 use super::selection::{Selection, Subset};
@@ -35,11 +37,12 @@ use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
 use super::window::Window;
-use crate::event::{Event, StopReason, Summary};
+use crate::event::{StopReason, Summary};
 use crate::job::{Job, OnChange};
-use crate::sink::{self, OutputFormat, OutputSettings, Writer, Written};
+use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
 use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store, read_totals};
+use crate::types::{CallNumber, Key, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -217,21 +220,52 @@ impl Run {
             stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
-        let shared = Arc::new(Shared {
+        let shared = self.shared(sender, &store, opened.next_call, opened.spent);
+        let feed = self.new_feed(shared, &store, matching, retried)?;
+        let mut recorder = self.new_recorder(store, stream, watcher, began);
+        recorder.opened(opened.notes, &opened.possibly_billed);
+        let recorder = self.start(async move {
+            let recorded = recorder.drive(receiver).await;
+            (recorder, recorded)
+        });
+        let (fed, recorded) = self.to_end(async { (self.feed(feed).await, recorder.await) }).await;
+        let (recorder, recorded) = recorded.map_err(RunError::Worker)?;
+        recorded?;
+        fed?;
+        self.end(recorder)
+    }
+
+    fn shared(
+        &self,
+        recorder: mpsc::Sender<Message>,
+        store: &Store,
+        next_call: CallNumber,
+        spent: HashMap<Key, Vec<TrailEntry>>,
+    ) -> Arc<Shared> {
+        Arc::new(Shared {
             plan: Arc::clone(&self.plan),
             upstreams: Arc::clone(&self.upstreams),
             stop: self.stop.clone(),
             pause: self.pause.clone(),
-            recorder: sender,
+            recorder,
             flight: store.flight(),
             given_up: Arc::clone(&self.given_up),
             streams: self.streams,
             budget: self.budget.clone(),
-            next_call: AtomicU64::new(opened.next_call),
-            spent: Mutex::new(opened.spent),
-        });
+            next_call: AtomicU64::new(next_call),
+            spent: Mutex::new(spent),
+        })
+    }
+
+    fn new_feed(
+        &self,
+        shared: Arc<Shared>,
+        store: &Store,
+        matching: Matching,
+        retried: Option<Retried>,
+    ) -> Result<Feed, RunError> {
         let lanes = feed::lanes(&self.plan);
-        let feed = Feed {
+        Ok(Feed {
             shared,
             board: Arc::clone(&self.board),
             records: self.input.records()?,
@@ -243,8 +277,11 @@ impl Run {
             run_offset: store.ledger().open_run().map(|run| run.offset),
             unclaimed: store.outcome_count(),
             pass: Pass::default(),
-        };
-        let mut recorder = Recorder::new(RecorderParts {
+        })
+    }
+
+    fn new_recorder(&self, store: Store, stream: Option<Stream>, watcher: Watcher, began: Instant) -> Recorder {
+        Recorder::new(RecorderParts {
             store,
             board: Arc::clone(&self.board),
             upstreams: Arc::clone(&self.upstreams),
@@ -257,17 +294,7 @@ impl Run {
             subset: self.subset.clone(),
             whole_job: whole_job_before(&self.state),
             began,
-        });
-        recorder.opened(opened.notes, &opened.possibly_billed);
-        let recorder = self.start(async move {
-            let recorded = recorder.drive(receiver).await;
-            (recorder, recorded)
-        });
-        let (fed, recorded) = self.to_end(async { (self.feed(feed).await, recorder.await) }).await;
-        let (recorder, recorded) = recorded.map_err(RunError::Worker)?;
-        recorded?;
-        fed?;
-        self.end(recorder)
+        })
     }
 
     /// Drives feed and recorder to their end; a stop that drains for too long becomes an abort.
@@ -349,88 +376,6 @@ impl Run {
         match self.threads {
             Threads::Own => tokio::task::spawn_blocking(move || handle.block_on(work)),
             Threads::Runtime => handle.spawn(work),
-        }
-    }
-
-    /// Writes the outputs if nothing remains, and sums up.
-    fn end(self, mut recorder: Recorder) -> Result<Summary, RunError> {
-        let rows = recorder.progress.rows();
-        let mut stream = recorder.stream.take();
-        if let Some(error) = stream.as_mut().and_then(Stream::take_error) {
-            return Err(RunError::Sink(error));
-        }
-        let delivered = stream.is_none_or(|stream| stream.is_delivered());
-        let (whole, left_alone) = {
-            let found = self.board.found();
-            (found.whole, found.left_alone)
-        };
-        // A retry has done its part when only rows remain that are not its to send.
-        let done = whole && delivered && rows.remaining == left_alone;
-        let finished = done && left_alone == 0;
-        let written = if finished && !self.streams { Some(self.write_outputs(&mut recorder)?) } else { None };
-        // A part does not end a run that was stopped before it: what that has left is still to be done.
-        if finished && !(self.selection.is_part() && recorder.resumed.is_some()) {
-            recorder.end_run()?;
-        }
-        let summary = self.summary(&recorder, done, written.as_ref());
-        recorder.tell(&Event::RunFinished(Box::new(summary.clone())));
-        recorder.close()?;
-        Ok(summary)
-    }
-
-    fn write_outputs(&self, recorder: &mut Recorder) -> Result<Written, RunError> {
-        if self.input.refreshed_fingerprint()? != self.input.fingerprint() {
-            return Err(RunError::InputChanged);
-        }
-        let order = recorder.store.order()?;
-        let log = LogReader::open(&self.state)?;
-        output::write(&self.plan, &self.input, &self.selection, order, log)
-    }
-
-    /// Whether a task has no model left that can be used.
-    fn has_dead_route(&self) -> bool {
-        let removed = |choice: &Choice| self.upstreams[choice.upstream].removed().is_some();
-        let given_up = self.given_up.iter().any(|task| task.load(Ordering::Relaxed));
-        given_up || self.plan.tasks.iter().any(|task| task.route.iter().all(removed))
-    }
-
-    fn summary(&self, recorder: &Recorder, done: bool, written: Option<&Written>) -> Summary {
-        let rows = recorder.progress.rows();
-        let used_up = self.budget.used_up();
-        let stop_reason = match (done, self.stop.reason()) {
-            (true, _) => None,
-            // A route that is dead needs somebody's hand; a limit of our own needs only the next run.
-            (false, Some(reason)) if reason.exit_code() == 5 && self.has_dead_route() => Some(StopReason::NoModelLeft),
-            (false, Some(reason)) => Some(reason),
-            (false, None) if used_up.is_empty() || self.has_dead_route() => Some(StopReason::NoModelLeft),
-            (false, None) => Some(StopReason::Budget),
-        };
-        let sum = recorder.progress.totals.sum();
-        let retried = self.retries.then(|| self.board.found().retried);
-        // Failures that a retry finds, and that are not its to send, are none of its own.
-        let failed = rows.failed > 0 && retried != Some(0);
-        Summary {
-            job: self.plan.job.name.clone(),
-            run: recorder.store.ledger().runs.last().map(|run| run.run),
-            exit_code: stop_reason.map_or(if failed { 4 } else { 0 }, StopReason::exit_code),
-            stop_reason,
-            rows,
-            attempts: sum.attempts,
-            rate_limited: sum.rate_limited,
-            usage: sum.usage,
-            cost_usd: sum.cost_usd,
-            cost_unknown_rows: sum.cost_unknown_rows,
-            possibly_billed: recorder.progress.totals.possibly_billed,
-            elapsed_ms: u64::try_from(recorder.progress.elapsed().as_millis()).unwrap_or(u64::MAX),
-            failures: recorder.progress.failures(),
-            left_failed: recorder.progress.left_failed(),
-            retried,
-            tallies: recorder.progress.totals.tallies.clone(),
-            simulated: self.simulated.clone(),
-            used_up,
-            removed: self.upstreams.iter().filter_map(Upstream::gone).collect(),
-            results: written.map(|written| written.results.path.clone()),
-            errors: written.map(|written| written.errors.path.clone()),
         }
     }
 }
