@@ -181,16 +181,8 @@ fn choose(ledger: &Ledger, choice: RunChoice) -> Result<(Runs, Totals), ReportEr
 
 fn sum_of_runs(ledger: &Ledger) -> Totals {
     let mut sum = Totals::default();
-    let mut tallies: BTreeMap<TallyId, Tally> = BTreeMap::new();
     for run in &ledger.runs {
-        for (id, tally) in &run.totals.tallies {
-            tallies.entry(id.clone()).or_default().merge(tally);
-        }
-        let possibly = &run.totals.possibly_billed;
-        sum.possibly_billed.attempts += possibly.attempts;
-        sum.possibly_billed.max_cost_usd += possibly.max_cost_usd;
-        sum.possibly_billed.cost_unknown += possibly.cost_unknown;
+        sum.merge(&run.totals);
     }
-    sum.tallies = tallies.into_iter().collect();
     sum
 }

@@ -2,12 +2,27 @@
 
 use std::fmt::Write;
 
-use super::{Entry, Report, Runs};
-use crate::types::{RowCounts, RowsNow};
+use super::{Entry, PriceSource, Report, Runs};
+use crate::types::{Money, RowCounts, RowsNow};
 
-const HEADER: &str = "\
-| succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
-";
+/// A column behind the entry's name and its rows, and how its figure is written.
+type Column = (&'static str, fn(&Entry) -> String);
+
+const COLUMNS: [Column; 13] = [
+    ("succeeded", |entry| entry.succeeded.to_string()),
+    ("failed", |entry| entry.failed.to_string()),
+    ("attempts", |entry| entry.attempts.to_string()),
+    ("rate limited", |entry| entry.rate_limited.to_string()),
+    ("retries", |entry| entry.retries.to_string()),
+    ("fallbacks in/out", |entry| format!("{}/{}", entry.fallbacks_in, entry.fallbacks_out)),
+    ("tokens in", |entry| entry.input_tokens.to_string()),
+    ("cached", |entry| entry.cached_input_tokens.to_string()),
+    ("tokens out", |entry| entry.output_tokens.to_string()),
+    ("cost USD", cost),
+    ("wasted USD", |entry| known(entry.wasted_usd)),
+    ("p50/p95/p99 ms", latency),
+    ("price", |entry| entry.price_source.map_or("-", PriceSource::name).to_owned()),
+];
 
 /// A heading, what was possibly billed, and a table each for models, providers and tasks.
 #[must_use]
@@ -64,40 +79,32 @@ fn asked(names: &[&Option<String>]) -> String {
 }
 
 fn table(text: &mut String, scope: &str, rows: &str, entries: &[Entry], name: impl Fn(&Entry) -> String) {
-    let figures = HEADER.matches('|').count();
-    let _ = writeln!(text, "| {scope} | {rows} {HEADER}|---|{}", "---:|".repeat(figures - 1) + "---|");
+    let header = COLUMNS.map(|(name, _)| name).join(" | ");
+    // All figures to the right, but for the last column, which is a word.
+    let _ = writeln!(text, "| {scope} | {rows} | {header} |\n|---|{}---|", "---:|".repeat(COLUMNS.len()));
     for entry in entries {
-        let cells = cells(entry).join(" | ");
-        let _ = writeln!(text, "| {} | {cells} |", escaped(&name(entry)));
+        let cells = COLUMNS.map(|(_, written)| written(entry)).join(" | ");
+        let _ = writeln!(text, "| {} | {} | {cells} |", escaped(&name(entry)), entry.rows);
     }
     text.push('\n');
 }
 
-fn cells(entry: &Entry) -> [String; 14] {
-    let known = |money: Option<crate::types::Money>| money.map_or_else(|| "unknown".to_owned(), |m| m.to_string());
-    let more = if entry.cost_unknown_rows > 0 && entry.cost_usd.is_some() {
-        format!(" + {} rows unknown", entry.cost_unknown_rows)
-    } else {
-        String::new()
-    };
+fn known(money: Option<Money>) -> String {
+    money.map_or_else(|| "unknown".to_owned(), |money| money.to_string())
+}
+
+fn cost(entry: &Entry) -> String {
+    let known = known(entry.cost_usd);
+    if entry.cost_unknown_rows > 0 && entry.cost_usd.is_some() {
+        return format!("{known} + {} rows unknown", entry.cost_unknown_rows);
+    }
+    known
+}
+
+fn latency(entry: &Entry) -> String {
     let time = |millis: Option<u64>| millis.map_or_else(|| "-".to_owned(), |millis| millis.to_string());
     let latency = &entry.latency_ms;
-    [
-        entry.rows.to_string(),
-        entry.succeeded.to_string(),
-        entry.failed.to_string(),
-        entry.attempts.to_string(),
-        entry.rate_limited.to_string(),
-        entry.retries.to_string(),
-        format!("{}/{}", entry.fallbacks_in, entry.fallbacks_out),
-        entry.input_tokens.to_string(),
-        entry.cached_input_tokens.to_string(),
-        entry.output_tokens.to_string(),
-        known(entry.cost_usd) + &more,
-        known(entry.wasted_usd),
-        [latency.p50, latency.p95, latency.p99].map(time).join("/"),
-        entry.price_source.map_or("-", super::PriceSource::name).to_owned(),
-    ]
+    [latency.p50, latency.p95, latency.p99].map(time).join("/")
 }
 
 /// A name cannot break its table.
