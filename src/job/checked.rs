@@ -128,9 +128,7 @@ pub struct JobProvider {
     pub adaptive: bool,
     /// Whether it is a server of the user's own, where models cost nothing unless they have a price.
     pub free: bool,
-    /// The variables that its keys came from, or would come from.
-    pub key_envs: Vec<String>,
-    /// Those of them that it needs and that are not set. Only where [`super::JobArgs::keys_optional`] lets it pass, or
+    /// The variables of keys that it needs and that are not set. Only where [`super::JobArgs::keys_optional`] lets it pass, or
     /// where no route needs the provider.
     pub missing_keys: Vec<String>,
 }

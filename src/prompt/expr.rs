@@ -28,7 +28,7 @@ pub struct Expr {
     compiled: Option<Expression<'static, 'static>>,
     vars: Arc<Map<String, Json>>,
     reads: Reads,
-    columns: Columns,
+    pub(super) columns: Columns,
 }
 
 impl fmt::Debug for Expr {
@@ -70,13 +70,7 @@ impl Expr {
         &self.source
     }
 
-    /// The columns that the expression uses, where no column has its very name.
-    #[must_use]
-    pub fn columns(&self) -> BTreeSet<String> {
-        self.columns.used.clone()
-    }
-
-    /// Those of [`Self::columns`] without which the expression never has a value.
+    /// The columns without which the expression never has a value, where no column has its very name.
     #[must_use]
     pub fn required_columns(&self) -> BTreeSet<String> {
         self.columns.required.clone()

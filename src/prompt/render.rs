@@ -85,7 +85,7 @@ pub struct Prompt {
     texts: Vec<Text>,
     vars: Arc<Map<String, Json>>,
     reads: Reads,
-    columns: Columns,
+    pub(super) columns: Columns,
 }
 
 /// One message of the task.
@@ -119,14 +119,8 @@ impl Prompt {
         Ok(Text { role: role.to_owned(), name })
     }
 
-    /// The columns that the templates use, `row["X"]` included. Empty where the row holds its own messages.
-    #[must_use]
-    pub fn columns(&self) -> BTreeSet<String> {
-        self.columns.used.clone()
-    }
-
-    /// Those of [`Self::columns`] without which no row can be rendered: not the ones that the templates provide for with
-    /// `default` or `is defined`.
+    /// The columns without which no row can be rendered, `row["X"]` included: not the ones that the templates provide for
+    /// with `default` or `is defined`. Empty where the row holds its own messages.
     #[must_use]
     pub fn required_columns(&self) -> BTreeSet<String> {
         self.columns.required.clone()

@@ -10,7 +10,7 @@ use super::array::Elements;
 use super::error::SourceError;
 use super::find::Found;
 use super::frame::{Ends, Framer};
-use super::reader::{Reader, Splitter, Stopped};
+use super::reader::{Reader, Stopped};
 use super::record::Shape;
 use super::settings::{Format, InputSettings};
 use super::spool::Spool;
@@ -22,7 +22,6 @@ use super::table::Table;
 pub(super) struct InputFile {
     pub(super) path: PathBuf,
     pub(super) shown: Arc<str>,
-    pub(super) size: u64,
     pub(super) layout: Layout,
     packing: Packing,
     stamp: Stamp,
@@ -221,7 +220,7 @@ impl InputFile {
             }
         };
         let stamp = stamp.unwrap_or_else(|| Stamp::of(&meta));
-        Ok(Self { path, shown: shown.into(), size: meta.len(), layout, packing, stamp })
+        Ok(Self { path, shown: shown.into(), layout, packing, stamp })
     }
 
     /// A reader at the first record.
@@ -229,17 +228,16 @@ impl InputFile {
         let failed = |source| SourceError::Io { file: self.shown.to_string(), doing: "open", source };
         let stream = Stream::new(File::open(&self.path).map_err(failed)?, self.packing);
         let stream = stream.map_err(|error| self.broken(error.into()))?;
-        let records = match &self.layout {
-            Layout::Json => Splitter::Lines(Framer::new(stream.bytes, Ends::Lines)),
-            Layout::Array => Splitter::Array(Elements::new(stream.bytes)),
-            Layout::Text => Splitter::Whole(Some(stream.bytes)),
+        Ok(match &self.layout {
+            Layout::Json => Reader::Lines(Framer::new(stream.bytes, Ends::Lines)),
+            Layout::Array => Reader::Array(Elements::new(stream.bytes)),
+            Layout::Text => Reader::Whole(Some(stream.bytes)),
             Layout::Csv(table) => {
                 let mut header = Framer::new(stream.bytes, table.header_ends());
                 header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
-                Splitter::Lines(header.with_ends(table.ends()))
+                Reader::Lines(header.with_ends(table.ends()))
             }
-        };
-        Ok(Reader { records, read: stream.read })
+        })
     }
 
     /// A read error of this file, as the user should see it.

@@ -102,12 +102,6 @@ impl Input {
         self.files.iter().map(|file| file.layout.columns()).collect()
     }
 
-    /// Bytes on disk, of compressed files as they are.
-    #[must_use]
-    pub fn total_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.size).sum()
-    }
-
     /// The files, absolute and with links followed; standard input is its spool.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
@@ -131,7 +125,7 @@ impl Input {
         let mut scratch = Vec::new();
         for file in self.files.iter() {
             let mut reader = file.reader()?;
-            while reader.records.next(&mut scratch, 0).map_err(|error| file.broken(error))?.is_some() {
+            while reader.next(&mut scratch, 0).map_err(|error| file.broken(error))?.is_some() {
                 count += 1;
             }
         }

@@ -1,22 +1,13 @@
 //! A pass over one file, whatever its layout.
 
 use std::io::{self, BufRead, ErrorKind};
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use super::array::Elements;
 use super::frame::{Frame, Framer};
 use super::stream::Bytes;
 
-/// A pass over one file.
-pub(super) struct Reader {
-    pub(super) records: Splitter,
-    /// Bytes read from the disk so far.
-    pub(super) read: Arc<AtomicU64>,
-}
-
-/// How the file's bytes become records.
-pub(super) enum Splitter {
+/// A pass over one file: how its bytes become records.
+pub(super) enum Reader {
     /// At line ends.
     Lines(Framer<Bytes>),
     /// At the commas of an array.
@@ -41,7 +32,7 @@ impl From<io::Error> for Stopped {
     }
 }
 
-impl Splitter {
+impl Reader {
     /// The next record; `into` gets its first `keep` bytes at most.
     pub(super) fn next(&mut self, into: &mut Vec<u8>, keep: usize) -> Result<Option<Frame>, Stopped> {
         match self {

@@ -1,7 +1,6 @@
 //! One pass over all files, record by record.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::error::SourceError;
 use super::file::InputFile;
@@ -19,21 +18,12 @@ pub struct Records {
     reader: Option<Reader>,
     number: u64,
     max_row: usize,
-    /// Of the files that were read whole.
-    bytes_done: u64,
 }
 
 impl Records {
     pub(super) fn new(files: Arc<[InputFile]>, max_row: usize) -> Result<Self, SourceError> {
         let reader = files.first().map(InputFile::reader).transpose()?;
-        Ok(Self { files, index: 0, reader, number: 0, max_row, bytes_done: 0 })
-    }
-
-    /// Bytes read from the disk so far, of [`super::Input::total_bytes`]. A buffer ahead of the records.
-    #[must_use]
-    pub fn bytes_read(&self) -> u64 {
-        let Some(reader) = &self.reader else { return self.bytes_done };
-        self.bytes_done + reader.read.load(Ordering::Relaxed).min(self.files[self.index].size)
+        Ok(Self { files, index: 0, reader, number: 0, max_row })
     }
 
     /// The record with this number, which must lie ahead; those before it are passed over without being copied. `None`: there
@@ -46,7 +36,7 @@ impl Records {
         while self.number + 1 < number {
             let Some(reader) = &mut self.reader else { return Ok(None) };
             let file = &self.files[self.index];
-            match reader.records.next(&mut scratch, 0).map_err(|error| file.broken(error))? {
+            match reader.next(&mut scratch, 0).map_err(|error| file.broken(error))? {
                 Some(_) => self.number += 1,
                 None => self.next_file()?,
             }
@@ -58,7 +48,7 @@ impl Records {
         while let Some(reader) = &mut self.reader {
             let file = &self.files[self.index];
             let mut bytes = Vec::new();
-            match reader.records.next(&mut bytes, self.max_row).map_err(|error| file.broken(error))? {
+            match reader.next(&mut bytes, self.max_row).map_err(|error| file.broken(error))? {
                 Some(frame) => return Ok(Some(self.record(frame, bytes))),
                 None => self.next_file()?,
             }
@@ -80,7 +70,6 @@ impl Records {
     }
 
     fn next_file(&mut self) -> Result<(), SourceError> {
-        self.bytes_done += self.files[self.index].size;
         self.reader = None;
         self.index += 1;
         self.reader = self.files.get(self.index).map(InputFile::reader).transpose()?;

@@ -4,8 +4,6 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Large enough that system calls do not show, small enough that a pass holds next to nothing.
 const BUFFER: usize = 256 * 1024;
@@ -56,41 +54,23 @@ pub(super) struct Stream {
     pub(super) bytes: Bytes,
     /// The first few bytes, BOM included: they tell what the file is.
     pub(super) start: Vec<u8>,
-    /// Bytes read from the disk so far.
-    pub(super) read: Arc<AtomicU64>,
 }
 
 impl Stream {
     pub(super) fn new(file: File, packing: Packing) -> io::Result<Self> {
-        let read = Arc::new(AtomicU64::new(0));
-        let counted = Counted { file, read: Arc::clone(&read) };
-        let mut rest = BufReader::with_capacity(BUFFER, unpacked(counted, packing)?);
+        let mut rest = BufReader::with_capacity(BUFFER, unpacked(file, packing)?);
         let mut start = Vec::with_capacity(START);
         rest.by_ref().take(START as u64).read_to_end(&mut start)?;
         let text = start.strip_prefix(BOM).unwrap_or(&start).to_vec();
-        Ok(Self { bytes: Cursor::new(text).chain(rest), start, read })
+        Ok(Self { bytes: Cursor::new(text).chain(rest), start })
     }
 }
 
-fn unpacked(file: Counted, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
+fn unpacked(file: File, packing: Packing) -> io::Result<Box<dyn Read + Send>> {
     Ok(match packing {
         Packing::None => Box::new(file),
         // Both read all members and frames: `cat a.gz b.gz` is a valid file.
         Packing::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(BufReader::with_capacity(BUFFER, file))),
         Packing::Zstd => Box::new(zstd::Decoder::with_buffer(BufReader::with_capacity(BUFFER, file))?),
     })
-}
-
-/// Counts what comes from the disk, so that progress is right for compressed files too.
-struct Counted {
-    file: File,
-    read: Arc<AtomicU64>,
-}
-
-impl Read for Counted {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read(buffer)?;
-        self.read.fetch_add(count as u64, Ordering::Relaxed);
-        Ok(count)
-    }
 }

@@ -38,18 +38,6 @@ impl KeyIndex {
         Ok(Self { entries })
     }
 
-    /// How many outcomes it was built from, those left out not counted.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.entries.len()
-    }
-
-    /// Whether it was built from none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
-    }
-
     /// The next outcome of this key: the k-th call for a key gives its k-th outcome in the order of the log.
     pub fn take(&mut self, key: Key) -> Option<End> {
         let first = self.entries.partition_point(|entry| entry.key < key);

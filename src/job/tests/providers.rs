@@ -22,7 +22,6 @@ fn a_known_provider_needs_no_table() {
     assert_eq!(provider.settings.base_url, "https://api.openai.com/v1");
     assert_eq!(provider.settings.api_key.as_ref().unwrap().expose(), KEY);
     assert_eq!(provider.settings.token_param, TokenParam::MaxCompletionTokens);
-    assert_eq!(provider.key_envs, ["OPENAI_API_KEY"]);
     assert!(!provider.free && provider.kind == ProviderKind::Http);
     assert!(!format!("{job:?}").contains(KEY));
 }
@@ -146,10 +145,10 @@ fn a_kind_brings_address_and_key_variable_but_no_foreign_server_gets_the_openai_
     let folder = Folder::with(&with("fast/m", "[providers.fast]\nkind = \"groq\"")).env("GROQ_API_KEY", KEY);
     let job = folder.load().unwrap();
     assert_eq!(job.providers[0].settings.base_url, "https://api.groq.com/openai/v1");
-    assert_eq!(job.providers[0].key_envs, ["GROQ_API_KEY"]);
+    assert_eq!(job.providers[0].settings.api_key.as_ref().unwrap().expose(), KEY);
     let gateway = with("gw/m", "[providers.gw]\nkind = \"openai\"\nbase_url = \"https://gw.example/v1/\"");
     let job = Folder::with(&gateway).env("OPENAI_API_KEY", KEY).load().unwrap();
-    assert!(job.providers[0].settings.api_key.is_none() && job.providers[0].key_envs.is_empty());
+    assert!(job.providers[0].settings.api_key.is_none() && job.providers[0].missing_keys.is_empty());
     assert_eq!(job.providers[0].settings.base_url, "https://gw.example/v1");
 }
 
@@ -252,7 +251,6 @@ fn each_address_with_each_key_is_a_member() {
     let of = |url, key: &str| (url, key.to_owned());
     assert_eq!(members, [of(a, "sk-one"), of(a, "sk-two"), of(b, "sk-one"), of(b, "sk-two")]);
     assert_eq!((provider.settings.base_url.as_str(), provider.further.len()), (a, 3));
-    assert_eq!(provider.key_envs, ["ONE", "TWO"]);
     for member in provider.members() {
         assert_eq!((member.name.as_str(), member.headers.len()), ("gw", 1));
         assert_eq!(member.timeouts.attempt, Duration::from_secs(9));

@@ -1,6 +1,6 @@
 //! JSON Lines.
 
-use super::{Bench, all};
+use super::Bench;
 use crate::source::Format;
 
 #[test]
@@ -21,7 +21,6 @@ fn a_bom_is_no_part_of_the_first_row() {
 fn an_empty_file_has_no_records() {
     let bench = Bench::with("a.jsonl", "");
     assert!(bench.records().is_empty());
-    assert_eq!(bench.open().unwrap().total_bytes(), 0);
 }
 
 #[test]
@@ -93,15 +92,4 @@ fn an_openai_batch_file_is_read_as_json_lines() {
     let bench = Bench::with("a.jsonl", line);
     let plain = bench.shown();
     assert_eq!(bench.set(|s| s.format = Format::OpenaiBatch).shown(), plain);
-}
-
-#[test]
-fn progress_ends_at_the_total() {
-    let bench = Bench::with("a.jsonl", "{}\n{}\n").file("b.csv", "x\n1\n").path("b.csv");
-    let input = bench.open().unwrap();
-    let mut records = input.records().unwrap();
-    assert_eq!(records.by_ref().count(), 3);
-    assert_eq!(records.bytes_read(), input.total_bytes());
-    assert_eq!(input.total_bytes(), 10);
-    assert_eq!(all(&input).len(), 3);
 }

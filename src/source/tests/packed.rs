@@ -39,17 +39,13 @@ fn all_members_and_frames_are_read() {
 }
 
 #[test]
-fn a_packed_csv_has_its_header_and_progress_counts_packed_bytes() {
+fn a_packed_csv_has_its_header_and_all_rows() {
     let text = format!("id,text\n{}", "1,same again\n".repeat(10_000));
     for (name, packed) in [("A.CSV.GZ", gzip(&text)), ("a.csv.zst", zstd(&text))] {
         let bench = Bench::with(name, &packed);
         let input = bench.open().unwrap();
         assert_eq!(input.header().unwrap(), ["id", "text"]);
         assert_eq!(all(&input).len(), 10_000);
-        assert_eq!(input.total_bytes(), packed.len() as u64);
-        let mut records = input.records().unwrap();
-        records.by_ref().for_each(drop);
-        assert_eq!(records.bytes_read(), packed.len() as u64);
     }
 }
 
