@@ -345,7 +345,7 @@ fn long_flags_come_from_the_environment_as_well() {
 #[test]
 fn with_json_every_command_tells_its_error_as_an_object_on_one_line() {
     let world = World::new();
-    let plain = ["run", "plan", "status", "report", "errors", "retry"].map(|command| (command, None));
+    let plain = ["run", "plan", "status", "report", "errors", "retry", "prune"].map(|command| (command, None));
     for (command, more) in plain.into_iter().chain([("explain", Some("1")), ("control", Some("pause"))]) {
         let args: Vec<&str> = [command, "nothing.toml"].into_iter().chain(more).chain(["--json", "-q"]).collect();
         let ran = world.overnight(&args);

@@ -6,7 +6,7 @@ use overnight::job::{self, JobArgs};
 use overnight::store::StoreError;
 
 use crate::cli::args::{Global, LockedMode, PruneArgs};
-use crate::cli::{print, print_beside, print_error, screen};
+use crate::cli::{fail, print, print_beside, screen};
 
 /// Forgets what no row needs any more; gives the exit code.
 pub fn execute(args: &PruneArgs, global: &Global) -> u8 {
@@ -19,10 +19,7 @@ pub fn execute(args: &PruneArgs, global: &Global) -> u8 {
     };
     let job = match job::load(&job_args, &|name| std::env::var(name).ok()) {
         Ok(job) => job,
-        Err(error) => {
-            print_error(&error);
-            return 3;
-        }
+        Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     let name = job.name.clone();
     match to_end(job, args, global) {
@@ -35,10 +32,7 @@ pub fn execute(args: &PruneArgs, global: &Global) -> u8 {
             0
         }
         Err(RunError::Store(StoreError::Locked { .. })) if args.if_locked == LockedMode::Skip => 0,
-        Err(error) => {
-            print_error(&error);
-            error.exit_code()
-        }
+        Err(error) => fail(&error, error.exit_code(), Some(&args.job), global),
     }
 }
 
