@@ -5,7 +5,7 @@ use overnight::types::Money;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::summary::Lines;
+use super::lines::Lines;
 use super::words::{count, counted, model_name, one_line, usd};
 
 /// The explanation as text for standard output, line break at the end included.

@@ -8,6 +8,7 @@ mod choice;
 mod echo;
 mod explanation;
 mod failures;
+mod lines;
 mod paint;
 mod phrases;
 mod plain;

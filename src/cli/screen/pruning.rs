@@ -2,7 +2,7 @@
 
 use overnight::engine::Pruning;
 
-use super::summary::Lines;
+use super::lines::Lines;
 use super::words::{count, counted};
 
 /// What was forgotten, as text for standard output, line break at the end included.

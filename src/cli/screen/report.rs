@@ -4,8 +4,8 @@ use comfy_table::{Cell, Table};
 use overnight::report::{Entry, Report, Runs};
 use overnight::types::Usage;
 
+use super::lines::Lines;
 use super::phrases;
-use super::summary::Lines;
 use super::table::{figure, unframed};
 use super::words::{cost, count, latency, model_name, short, usd};
 

@@ -7,8 +7,8 @@ use overnight::event::RowCounts;
 use overnight::types::{Money, PossiblyBilled, RunNumber, Usage};
 use serde::Serialize;
 
+use super::lines::Lines;
 use super::phrases;
-use super::summary::Lines;
 use super::words::{cost, count, share, span};
 
 /// How a job stands: the fields of a run's summary, and who runs it.

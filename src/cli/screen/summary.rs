@@ -8,6 +8,7 @@ use comfy_table::Cell;
 use overnight::event::{StopReason, Summary};
 use overnight::types::{FailureKind, Money, Tally, TallyId};
 
+use super::lines::Lines;
 use super::paint::Paint;
 use super::phrases;
 use super::table::{figure, unframed};
@@ -44,20 +45,6 @@ fn heading(summary: &Summary, paint: Paint) -> String {
     let elapsed = tenths(summary.elapsed_ms).unwrap_or_else(|| span(Duration::from_millis(summary.elapsed_ms)));
     let why = summary.stop_reason.map_or_else(String::new, |reason| format!(": {}", reason.words()));
     format!("{}{run}, {ending} after {elapsed}{why}", summary.job)
-}
-
-/// Lines with a label before them.
-pub(super) struct Lines(pub(super) String);
-
-impl Lines {
-    pub(super) fn whole(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
-    }
-
-    pub(super) fn add(&mut self, label: &str, line: &str) {
-        self.whole(format!("{label:<16} {line}").trim_end());
-    }
 }
 
 fn rows(summary: &Summary, text: &mut Lines) {

@@ -6,7 +6,7 @@ use comfy_table::Cell;
 use overnight::engine::{ModelShare, Range, Survey};
 use overnight::types::Money;
 
-use super::summary::Lines;
+use super::lines::Lines;
 use super::table::{figure, unframed};
 use super::words::{cost, count, counted, model_name, one_line, short, span, usd};
 
