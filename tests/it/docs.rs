@@ -11,8 +11,15 @@ use serde_json::json;
 
 use crate::world::World;
 
-const DOCUMENTS: [&str; 6] =
-    ["README.md", "CHANGELOG.md", "docs/architecture.md", "docs/cron.md", "docs/exit-codes.md", "docs/job-file.md"];
+const DOCUMENTS: [&str; 7] = [
+    "README.md",
+    "CHANGELOG.md",
+    "docs/architecture.md",
+    "docs/cron.md",
+    "docs/exit-codes.md",
+    "docs/job-file.md",
+    "docs/limits.md",
+];
 
 /// Resembles no key, so that the hint lists all that are known.
 const UNKNOWN: &str = "zzzzqqq";
