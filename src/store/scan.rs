@@ -22,12 +22,12 @@ pub(super) enum Scanned {
 }
 
 /// A file read on from a place of its own, whoever else reads it through the same handle.
-struct From {
+struct FileFrom {
     file: File,
     at: u64,
 }
 
-impl Read for From {
+impl Read for FileFrom {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.at)?;
         self.at += read as u64;
@@ -38,7 +38,7 @@ impl Read for From {
 /// A pass over the log.
 pub(super) struct Scan {
     path: PathBuf,
-    reader: BufReader<From>,
+    reader: BufReader<FileFrom>,
     end: u64,
     line: Vec<u8>,
 }
@@ -50,7 +50,7 @@ impl Scan {
 
     /// A pass over the log that is open here, whatever stands under its name by now.
     pub(super) fn over(file: File, path: &Path, from: u64) -> Self {
-        let reader = BufReader::with_capacity(BUFFER, From { file, at: from });
+        let reader = BufReader::with_capacity(BUFFER, FileFrom { file, at: from });
         Self { path: path.to_owned(), reader, end: from, line: Vec::new() }
     }
 
