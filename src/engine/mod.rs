@@ -1,13 +1,23 @@
 //! The run itself: feed, workers, recorder and what they share.
 //!
 //! Owns the way of a row from the input to its line in the log, the two permits that bound it (the window permit bounds
-//! memory, the call permit what a kill can lose), stopping, and the final output. Does not own limits, retry rules or
-//! formats (their rooms do), nor the screen: it emits events.
+//! memory, the call permit what a kill can lose), budgets, stopping, and the final output. Does not own limits, retry rules
+//! or formats (their rooms do), nor the screen: it emits events.
 //!
 //! ```text
-//! feed: Source - where - done? -> window permit -> worker task: render > route > for each target:
-//!     limits + call permit > call > settle > decide -> outcome -> recorder: log > [sync] > store > totals > events
+//! feed: Source - where - done? -> window permit -> worker task: render > route > for each model of the route:
+//!     limits + call permit > budget > flight file > call > settle > decide -> outcome -> recorder: log > [sync] >
+//!     store > totals > events
 //! ```
+//!
+//! - A job that is ready to run: `plan` (its templates compiled), `prepare` (a row's request), `key`, `selection`, `bounds`
+//!   (what a budget needs), `connect` (from providers to `upstream`s).
+//! - A run: `run`, which starts `feed` (with `window`, and `lagging` for rows that were passed over) and `recorder` (with
+//!   `progress`, `board`, `stream`), and writes the `output`.
+//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `trail` (what it tells), on what
+//!   all rows share: `shared`, `budget`.
+//! - When it ends: `rules`, `shutdown`, `control`, `lock`.
+//! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
 
 mod board;
 mod bounds;

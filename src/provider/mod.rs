@@ -1,8 +1,9 @@
 //! Calls models.
 //!
 //! Owns the one call: the request's body, the HTTP exchange, and what its end means ([`crate::types::FailureKind`], the
-//! wait and the limits that were told, whether it may have been billed), after the habits of its [`Profile`]. Does not retry, wait, choose a model or know prices: each call is
-//! one request, and every reply comes back as received, but for our own secrets in it.
+//! wait and the limits that were told, whether it may have been billed), after the habits of its [`Profile`]. Does not
+//! retry, wait, choose a model or know prices: each call is one request, and every reply comes back as received, but
+//! for our own secrets in it.
 
 mod chat;
 mod classify;
