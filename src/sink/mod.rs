@@ -19,7 +19,6 @@ pub use error::SinkError;
 pub(crate) use export::stream_error;
 pub use export::{ExportFormat, ExportTarget, Exporter};
 pub use line::result_line;
-pub use replace::partial_path;
 pub use row::{FinishedRow, InputView};
 pub use settings::{OutputFormat, OutputSettings};
 pub use writer::{Writer, Written, WrittenFile, check};

@@ -16,8 +16,7 @@ const TEMP_SUFFIX: &str = ".overnight.tmp";
 const BUFFER: usize = 128 * 1024;
 
 /// `<stem>.partial.<ext>` beside `path`: where a subset of the rows goes.
-#[must_use]
-pub fn partial_path(path: &Path) -> PathBuf {
+pub(super) fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.file_stem().unwrap_or_default().to_owned();
     name.push(".partial");
     if let Some(extension) = path.extension() {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::replace::partial_path;
 use super::*;
 use crate::types::{Failure, FailureKind, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage};
 
