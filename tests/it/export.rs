@@ -72,6 +72,16 @@ fn what_is_done_is_exported_in_the_order_of_the_input() {
 }
 
 #[test]
+fn an_export_needs_no_key() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim, "in.jsonl", &json_rows(1));
+    assert_eq!(world.overnight(&["run", "job.toml"]).code, Some(0));
+    world.write("job.toml", world.read("job.toml") + "api_key_env = \"NOT_SET\"");
+    let ran = world.overnight(&["export", "job.toml"]);
+    assert_eq!((ran.code, ran.stdout), (Some(0), world.read("out.jsonl")), "{}", ran.stderr);
+}
+
+#[test]
 fn failed_rows_are_exported_as_they_were_read() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim, "in.jsonl", &json_rows(12));

@@ -16,6 +16,7 @@ pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
         job_file: args.job.clone(),
         config: global.config.clone(),
         set: args.set.clone(),
+        keys_optional: true,
         ..JobArgs::default()
     };
     let fail = if to_stdout(args) { fail_beside } else { fail };
