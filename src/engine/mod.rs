@@ -14,8 +14,8 @@
 //!   (what a budget needs), `connect` (from providers to `upstream`s).
 //! - A run: `run`, which starts `feed` (with `window`, and `lagging` for rows that were passed over) and `recorder` (with
 //!   `progress`, `board`, `stream`), and writes the `output`.
-//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `trail` (what it tells), on what
-//!   all rows share: `shared`, `budget`.
+//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `hedge` (a second one beside a
+//!   slow one), `trail` (what it tells), on what all rows share: `shared`, `budget`.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
 //! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
 
