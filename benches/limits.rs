@@ -148,7 +148,7 @@ impl Job {
             setup.concurrency
         );
         for (at, (sim, keys)) in setup.route.iter().enumerate() {
-            job.push_str(&format!("[providers.p{at}]\nbase_url = \"{}\"\n{keys}\n", sim.url));
+            job.extend(["[providers.p", &at.to_string(), "]\nbase_url = \"", &sim.url, "\"\n", keys, "\n"]);
         }
         fs::write(dir.path().join("job.toml"), job).unwrap();
         Self { dir }
@@ -410,6 +410,6 @@ fn first_second(sim: &Simulator) -> u64 {
         sleep(LOOK);
     }
     // It came up to a look ago.
-    sleep(Duration::from_secs(1) - 2 * LOOK);
+    sleep(Duration::from_secs(1).saturating_sub(2 * LOOK));
     sim.ledger().requests - before
 }
