@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::RunError;
 use super::feed::Matching;
+use super::needs;
 use super::output::{columns, each, with_row};
 use super::plan::Plan;
 use super::selection::{Selection, Subset};
@@ -51,7 +52,7 @@ pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunE
     // A spool of its own: a run that is on reads the one in the state directory.
     let spool = tempfile::tempdir().map_err(|error| RunError::Thread(error.to_string()))?;
     let input = Input::open(&plan.job.input, spool.path()).map_err(RunError::Input)?;
-    plan.check_columns(&input)?;
+    needs::check(&plan, &input)?;
     let mut matching = Matching::seen(&state, plan.identity(&input))?;
     let mut log = state.log()?;
     let selection = Selection::new(&plan, &input, &Subset::default())?;

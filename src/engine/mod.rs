@@ -38,6 +38,7 @@ mod hedge;
 mod key;
 mod lagging;
 mod lock;
+mod needs;
 mod output;
 mod plan;
 mod prepare;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::RunError;
 use super::key::{canonical_object, identity};
-use crate::job::{Job, JobError, Problem};
+use crate::job::{Job, JobError};
 use crate::prompt::{Expr, Prompt, Templates};
 use crate::source::Input;
 
@@ -102,18 +102,6 @@ impl Plan {
         Ok(Self { tasks, models, task_type, id: id.flatten(), filter: filter.flatten(), keyed_by: None, job })
     }
 
-    /// Finds columns that no row can have, before anything is sent.
-    pub fn check_columns(&self, input: &Input) -> Result<(), RunError> {
-        let Some(header) = input.header() else { return Ok(()) };
-        let mut needed: BTreeSet<String> = self.tasks.iter().flat_map(|task| task.prompt.required_columns()).collect();
-        // A column of exactly that name comes before the expression.
-        let id = self.id.iter().filter(|id| !header.iter().any(|column| column == id.source()));
-        needed.extend(id.flat_map(Expr::required_columns));
-        let missing = needed.iter().filter(|column| !header.contains(column));
-        let problems: Vec<Problem> = missing.map(|column| missing_column(&self.job, column, &header)).collect();
-        if problems.is_empty() { Ok(()) } else { Err(RunError::Job(JobError { problems })) }
-    }
-
     /// The job's model that an upstream stands for.
     pub fn model(&self, upstream: usize) -> &crate::job::Model {
         &self.job.models[self.models[upstream]]
@@ -158,20 +146,4 @@ fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prom
         overrides,
         prompt,
     }
-}
-
-fn missing_column(job: &Job, column: &str, header: &[String]) -> Problem {
-    let nearest = header
-        .iter()
-        .map(|known| (strsim::jaro_winkler(column, known), known))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|one, other| one.0.total_cmp(&other.0));
-    let columns = header.join(", ");
-    let hint = match nearest {
-        Some((_, known)) => format!("did you mean {known:?}? The columns are: {columns}"),
-        None => format!("the columns are: {columns}"),
-    };
-    let message = format!("the input has no column {column:?}, which the job uses");
-    Problem { file: Some(job.file.clone()), key: "input.path".to_owned(), message, ..Problem::default() }
-        .with_hint(hint)
 }

@@ -335,9 +335,17 @@ impl Recorder {
         self.store.close()
     }
 
+    /// Puts on record why the run stopped, where that shows only at its end: as that a route has no model left.
+    pub fn stopped(&self, reason: StopReason) -> Result<(), StoreError> {
+        self.save_totals_with("stopped", Some(reason))
+    }
+
     fn save_totals(&self, state: &str) -> Result<(), StoreError> {
-        let rows = self.progress.rows();
-        let (pid, stop_reason) = (std::process::id(), self.stop.reason());
+        self.save_totals_with(state, self.stop.reason())
+    }
+
+    fn save_totals_with(&self, state: &str, stop_reason: Option<StopReason>) -> Result<(), StoreError> {
+        let (rows, pid) = (self.progress.rows(), std::process::id());
         let part = self.subset.is_part().then(|| self.subset.to_string());
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({

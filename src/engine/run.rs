@@ -25,6 +25,7 @@ use super::feed::{self, Feed, Matching, Pass};
 use super::ground::Ground;
 use super::lagging::Lagging;
 use super::lock::{self, IfLocked};
+use super::needs;
 use super::output;
 use super::plan::Plan;
 use super::recorder::{Message, Recorder, RecorderParts, Watcher, now_ms};
@@ -152,7 +153,7 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
 /// What must hold before anything is sent.
 fn check(plan: &Plan, input: &Input, streams: bool) -> Result<(), RunError> {
     if streams {
-        plan.check_columns(input)?;
+        needs::check(plan, input)?;
         let lines = OutputSettings { format: OutputFormat::Jsonl, ..plan.job.output.clone() };
         return sink::check(&lines, &output::columns(input)?).map_err(RunError::Output);
     }
@@ -164,7 +165,7 @@ fn check(plan: &Plan, input: &Input, streams: bool) -> Result<(), RunError> {
 
 /// As far as it can be checked without making a file.
 pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
-    plan.check_columns(input)?;
+    needs::check(plan, input)?;
     let inputs: HashSet<PathBuf> = input.files().into_iter().filter_map(|file| file.canonicalize().ok()).collect();
     for output in [&plan.job.output.path, &plan.job.output.errors] {
         if output.canonicalize().is_ok_and(|output| inputs.contains(&output)) {

@@ -5,6 +5,7 @@ use std::collections::{BinaryHeap, HashSet};
 use std::fmt;
 
 use super::RunError;
+use super::needs;
 use super::plan::Plan;
 use super::prepare::{prepare, route};
 use crate::prompt::{Expr, Templates};
@@ -58,6 +59,9 @@ impl Selection {
     pub fn new(plan: &Plan, input: &Input, subset: &Subset) -> Result<Self, RunError> {
         let task = subset.task.as_deref().map(|name| task_named(plan, name)).transpose()?;
         let filter = subset.filter.as_deref().map(|source| expr(plan, source)).transpose()?;
+        if let Some(filter) = &filter {
+            needs::check_filter(plan, input, filter)?;
+        }
         let limit = subset.limit.unwrap_or(u64::MAX);
         let mut selection = Self { limit, task, filter, sample: None, is_part: subset.is_part() };
         if let Some(size) = subset.sample {

@@ -121,6 +121,34 @@ fn a_column_that_no_header_has_is_told_before_anything_is_sent() {
 }
 
 #[test]
+fn a_column_that_none_of_the_first_records_has_is_told_before_anything_is_sent() {
+    let rows = |fields: &str, count: usize| format!("{{{fields}}}\n").repeat(count);
+    let job = Job::new("rows.jsonl", rows("\"txet\": \"a\"", 1_000) + &rows("\"text\": \"b\"", 1));
+    let told = job.refused();
+    assert!(told.contains("none of the first 1,000 records has a column \"text\""), "{told}");
+    assert!(told.contains("did you mean \"txet\"?"), "{told}");
+
+    // One that has it is enough, broken records have none, and a task that comes later may bring its own.
+    let first = rows("\"txet\": \"a\"", 998) + "broken\n" + &rows("\"text\": null", 1);
+    job.world.write("rows.jsonl", first + &rows("\"task_type\": \"late\", \"own\": \"c\"", 1));
+    let late = "prompt = \"{{ text }}\"\n[tasks.late]\nmodel = \"p/m\"\nprompt = \"{{ own }}\"";
+    job.write("path = \"rows.jsonl\"", late);
+    let ran = job.world.overnight(&["run", "job.toml", "--json", "--set", "run.max_failures=2000"]);
+    assert_eq!((ran.code, &ran.summary()["rows"]["succeeded"]), (Some(4), &json!(1)), "{ran:?}");
+}
+
+#[test]
+fn a_filter_over_a_column_that_no_header_has_is_refused_as_it_would_take_no_row() {
+    let job = Job::new("rows.csv", "text,lang\na,en\n");
+    job.write("path = \"rows.csv\"\nwhere = \"lagn == 'en'\"", "prompt = \"{{ text }}\"");
+    assert!(job.refused().contains("did you mean \"lang\"?"));
+    job.write("path = \"rows.csv\"\nwhere = \"lagn is not defined\"", "prompt = \"{{ text }}\"");
+    let ran = job.world.overnight(&["run", "job.toml", "--where", "lagn == 'en'"]);
+    assert!(ran.code == Some(3) && ran.stderr.contains("no column \"lagn\""), "{ran:?}");
+    assert_eq!(job.ends(0), (1, 0));
+}
+
+#[test]
 fn a_column_that_a_record_lacks_fails_that_row() {
     let job = Job::new("in.jsonl", "{\"text\":\"a\"}\n{\"other\":1}\n{\"text\":null}\n{\"text\":\"\"}\n");
     job.write("path = \"in.jsonl\"", "prompt = \"{{ text }}\"");

@@ -35,6 +35,9 @@ impl Run {
             recorder.end_run()?;
         }
         let summary = self.summary(&recorder, done, written.as_ref());
+        if let Some(reason) = summary.stop_reason {
+            recorder.stopped(reason)?;
+        }
         recorder.tell(&Event::RunFinished(Box::new(summary.clone())));
         recorder.close()?;
         Ok(summary)
