@@ -232,7 +232,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub changes: Changes,
     /// Send nothing: the same as `overnight plan`
-    #[arg(long)]
+    #[arg(long, env = "OVERNIGHT_DRY_RUN", hide_env = true, value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// When the run has ended, drain included: a local time of day, or a duration
     #[arg(long, value_name = "06:00|8h", env = "OVERNIGHT_DEADLINE")]
@@ -241,7 +241,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N|P%", env = "OVERNIGHT_MAX_FAILURES")]
     pub max_failures: Option<String>,
     /// Begin anew: the old state goes to archive/ in the state directory, nothing is deleted
-    #[arg(long, env = "OVERNIGHT_FRESH")]
+    #[arg(long, env = "OVERNIGHT_FRESH", value_parser = FalseyValueParser::new())]
     pub fresh: bool,
     /// What to do while another run holds this job's lock
     #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
@@ -330,10 +330,10 @@ pub struct PruneArgs {
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// Only tell what would be forgotten
-    #[arg(long)]
+    #[arg(long, env = "OVERNIGHT_DRY_RUN", hide_env = true, value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
     /// Any key of the job file, as it was run
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
     /// What to do while a run holds this job's lock
     #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
@@ -397,10 +397,16 @@ pub struct RetryArgs {
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// Only failures of these kinds; `truncated`: answers that stopped at the output limit
-    #[arg(long = "kind", value_name = "KIND[,KIND...]", value_delimiter = ',')]
+    #[arg(
+        long = "kind",
+        value_name = "KIND[,KIND...]",
+        value_delimiter = ',',
+        env = "OVERNIGHT_KIND",
+        hide_env = true
+    )]
     pub kinds: Vec<String>,
     /// Only rows of this task
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", env = "OVERNIGHT_TASK", hide_env = true)]
     pub task: Option<String>,
     #[command(flatten)]
     pub changes: Changes,
@@ -422,7 +428,7 @@ pub struct ExportArgs {
     #[arg(long, conflicts_with = "format")]
     pub failed: bool,
     /// Any key of the job file, as it was run
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
 }
 

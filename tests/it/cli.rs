@@ -340,6 +340,22 @@ fn long_flags_come_from_the_environment_as_well() {
     let ran = Ran::from(command.env("OVERNIGHT_SET", "input.path=gone.jsonl").output().unwrap());
     assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.stderr.contains("gone.jsonl"), "{ran:?}");
+    // A flag without a value as well, and one that keeps money from being spent above all.
+    let mut command = world.command(&["run", "job.toml", "--json"]);
+    let ran = Ran::from(command.env("OVERNIGHT_DRY_RUN", "1").env("OVERNIGHT_FRESH", "1").output().unwrap());
+    assert_eq!((ran.code, ran.summary()["rows"].is_u64()), (Some(0), true), "a plan, no run: {ran:?}");
+    let mut command = world.command(&["retry", "job.toml", "--json"]);
+    let ran = Ran::from(command.env("OVERNIGHT_KIND", "nonsense").output().unwrap());
+    assert_eq!(ran.code, Some(2), "{ran:?}");
+}
+
+#[test]
+fn status_tells_the_same_reason_of_a_stop_as_the_summary() {
+    let world = world();
+    let ran = world.overnight(&["run", "job.toml", "--model", "p/fail-404", "--json"]);
+    assert_eq!((ran.code, &ran.summary()["stop_reason"]), (Some(6), &json!("no_model_left")), "{ran:?}");
+    let told = world.overnight(&["status", "job.toml", "--json"]);
+    assert_eq!(told.summary()["stop_reason"], json!("no_model_left"), "{told:?}");
 }
 
 #[test]
