@@ -62,6 +62,10 @@ impl Progress {
         }
     }
 
+    pub fn has_begun(&self) -> bool {
+        self.run.is_some()
+    }
+
     /// Notes the run that lines belong to; true the first time.
     pub fn begin(&mut self, run: RunNumber) -> bool {
         self.run.replace(run).is_none()

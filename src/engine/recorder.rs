@@ -174,6 +174,8 @@ impl Recorder {
             let taken = self.take(message);
             self.note(taken);
         }
+        let begun = self.begin();
+        self.note(begun);
         let written = self.write();
         self.note(written);
         let now = Instant::now();
@@ -286,7 +288,12 @@ impl Recorder {
         self.store.append(line).map(|_offset| ())
     }
 
-    /// The run that lines belong to; the first line begins it.
+    /// A run lasts from its first call on, whose answer may be minutes away.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        if self.progress.has_begun() || !self.flight.has_calls() { Ok(()) } else { self.run().map(drop) }
+    }
+
+    /// The run that lines belong to; the first line begins it where no call has.
     fn run(&mut self) -> Result<RunNumber, StoreError> {
         let open = self.store.ledger().open_run().map(|run| run.run);
         let run = open.unwrap_or_else(|| self.store.ledger().next_run());

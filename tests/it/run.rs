@@ -1,8 +1,10 @@
 //! A job from its file to its results, and again.
 
+use overnight::event::Event;
 use overnight::sim::answer_mark;
 use serde_json::json;
 
+use crate::night::{self, Night};
 use crate::world::{SimServer, World};
 
 /// A job of one task that asks `sim`.
@@ -49,4 +51,15 @@ fn each_row_gets_its_own_answer_once() {
     assert_eq!(again.code, Some(0));
     assert_eq!((&again.summary()["attempts"], &again.summary()["rows"]["skipped"]), (&json!(0), &json!(50)));
     assert_eq!(sim.ledger().requests, 50);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_begins_with_its_first_call_however_late_the_answer_is() {
+    let mut night = Night::new(&night::job(&["m"], ""), night::rows(3));
+    night.provider("p", json!({"latency": "60s"}));
+    let (summary, events) = night.try_run().await;
+    assert_eq!(summary.unwrap().rows.succeeded, 3);
+    let before = events.iter().take_while(|event| !matches!(event, Event::RunStarted { .. }));
+    let progress = before.filter(|event| matches!(event, Event::Progress(_))).count();
+    assert!(progress <= 1, "told {progress} s after the first call");
 }
