@@ -30,6 +30,8 @@ pub struct Standing {
     pub extra: Map<String, Value>,
     /// What the log says besides.
     pub since: Since,
+    /// Whether log or flight file say more than the totals: then whoever wrote last did not come to its end.
+    pub cut_short: bool,
     /// The process that has the job now.
     pub holder: Option<Holder>,
 }
@@ -82,6 +84,7 @@ impl Standing {
         while let Some(scanned) = scan.next()? {
             match scanned {
                 Scanned::Line(line) => {
+                    self.cut_short = true;
                     self.ledger.count(&line);
                     self.since.count(&line);
                     self.at = self.at.max(at_of(&line));
@@ -98,6 +101,7 @@ impl Standing {
     fn count_left(&mut self, dir: &StateDir, on_record: &HashSet<CallNumber>) -> Result<(), StoreError> {
         let mut entries = left_in_flight(dir)?;
         entries.retain(|entry| !on_record.contains(&entry.call));
+        self.cut_short |= !entries.is_empty();
         if !entries.is_empty() && self.ledger.runs.is_empty() {
             let run = self.ledger.next_run();
             self.ledger.count(&LogLine::Run(RunLine { run, at: entries[0].at, offset: HEADER.len() as u64 }));

@@ -301,6 +301,20 @@ fn events_tell_the_run_line_by_line() {
 }
 
 #[test]
+fn a_kill_is_not_told_as_the_stop_before_it() {
+    let night = Night::new(200, json!({"latency": "20ms"}));
+    let stop_reason = || night.world.overnight(&["status", "job/job.toml", "--json"]).summary()["stop_reason"].clone();
+    let stopped = night.run(&["--model", "p/fail-400", "--max-failures", "1", "--concurrency", "1"]);
+    assert_eq!((stopped.code, stop_reason()), (Some(5), json!("max_failures")), "{stopped:?}");
+    let sent = night.sim.ledger().requests;
+    let mut run = night.start(&["--concurrency", "1"]);
+    wait_until("calls go out", || night.sim.ledger().requests > sent + 1);
+    run.child.kill().unwrap();
+    run.end();
+    assert_eq!(stop_reason(), json!(null));
+}
+
+#[test]
 fn a_running_job_is_paused_resumed_and_drained() {
     let night = Night::new(200, json!({"latency": "20ms"}));
     let run = night.start(&["--concurrency", "1"]);

@@ -134,7 +134,8 @@ fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
         state,
         pid: standing.holder.as_ref().map(|holder| holder.pid),
         exit_code: (state == State::Finished).then_some(if rows.failed > 0 { 4 } else { 0 }),
-        stop_reason: stop_reason.filter(|_| state == State::Stopped),
+        // What totals say of an earlier stop is nothing about a kill since.
+        stop_reason: stop_reason.filter(|_| state == State::Stopped && !standing.cut_short),
         rows,
         part,
         job_rows,
