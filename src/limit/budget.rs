@@ -173,12 +173,12 @@ impl Budget {
     }
 
     /// A call ended, and used this much: too much is given back, too little is owed. Without a figure, what was paid
-    /// is taken as used: the server may have counted it.
+    /// is taken as used: the server may have counted it, and all of the estimate, which the windows keep.
     pub(super) fn end(&mut self, charge: &Charge, used: Option<u64>) {
-        let used = used.unwrap_or(charge.paid);
-        self.purse = (self.purse + self.cost(charge.paid) - self.cost(used)).clamp(-self.most, self.most);
+        let paid = used.unwrap_or(charge.paid);
+        self.purse = (self.purse + self.cost(charge.paid) - self.cost(paid)).clamp(-self.most, self.most);
         for (window, place) in self.windows.iter_mut().zip(&charge.places) {
-            window.end(*place, charge.estimate, used);
+            window.end(*place, charge.estimate, used.unwrap_or(charge.estimate));
         }
     }
 
