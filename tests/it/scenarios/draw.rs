@@ -354,10 +354,9 @@ impl Limits {
         self.enforced.get(unit).and_then(Value::as_f64)
     }
 
-    /// Whether so many are within a limit, or a hundredth above it where that is told.
-    pub fn allow(&self, unit: &str, used: u64, about: bool) -> bool {
-        let limit = self.enforced.get(unit).and_then(Value::as_u64);
-        limit.is_none_or(|limit| used <= limit + if about { limit / 100 } else { 0 })
+    /// Whether so many are within a limit.
+    pub fn allow(&self, unit: &str, used: u64) -> bool {
+        self.enforced.get(unit).and_then(Value::as_u64).is_none_or(|limit| used <= limit)
     }
 
     /// What so many calls of some fifty tokens need.
