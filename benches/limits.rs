@@ -147,9 +147,10 @@ impl Job {
             setup.task,
             setup.concurrency
         );
-        for (at, (sim, keys)) in setup.route.iter().enumerate() {
-            job.extend(["[providers.p", &at.to_string(), "]\nbase_url = \"", &sim.url, "\"\n", keys, "\n"]);
-        }
+        let table = |(at, (sim, keys)): (usize, &(&Simulator, &str))| {
+            format!("[providers.p{at}]\nbase_url = \"{}\"\n{keys}\n", sim.url)
+        };
+        job.extend(setup.route.iter().enumerate().map(table));
         fs::write(dir.path().join("job.toml"), job).unwrap();
         Self { dir }
     }
@@ -410,6 +411,6 @@ fn first_second(sim: &Simulator) -> u64 {
         sleep(LOOK);
     }
     // It came up to a look ago.
-    sleep(Duration::from_secs(1).saturating_sub(2 * LOOK));
+    sleep(Duration::from_millis(980));
     sim.ledger().requests - before
 }
