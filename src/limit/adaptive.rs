@@ -351,13 +351,15 @@ impl Adaptive {
         }
         let wanted = (self.limit / 2.0).max(LEAST_ANSWERS);
         let longer = level.before.map_or(1.0, |before| took / before);
+        // Calls that went out one by one were answered before the level was full: that made it look quick, and the next slow.
+        let took_at_most = level.began.map_or(took, |began| now.duration_since(began).as_secs_f64());
         if longer > MUCH_LONGER + BY_CHANCE / wanted.sqrt() {
             self.limit = (self.limit / 2.0 / level.longer.max(1.0).sqrt()).max(1.0);
             self.climb(now, FIRST_STEP);
         } else if level.answers >= wanted && self.limit >= self.most {
             self.rest(now, LONG_REST);
         } else if level.answers >= wanted {
-            *level = Level::after(Some(took), longer);
+            *level = Level::after(Some(took_at_most), longer);
             self.limit = (self.limit * 2.0).min(self.most);
             self.calm = 0.0;
         }

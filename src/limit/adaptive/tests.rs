@@ -247,3 +247,24 @@ fn never_goes_below_one_or_above_the_most() {
         assert!(low >= 1 && high <= most, "{low} to {high} of {most}");
     }
 }
+
+#[test]
+fn a_first_round_that_goes_out_slowly_is_no_knee() {
+    let (start, call) = (Instant::now(), Duration::from_millis(500));
+    let mut adaptive = Adaptive::new(32);
+    // Two of the first calls are held up on their way out; each later one goes at once in place of another.
+    let mut ends: BinaryHeap<Reverse<Duration>> = BinaryHeap::new();
+    for number in 0_u32..16 {
+        let sent = if number < 14 { Duration::ZERO } else { Duration::from_millis(300) };
+        adaptive.began(start + sent, u64::from(number) + 1);
+        ends.push(Reverse(sent + call));
+    }
+    while let Some(Reverse(now)) = ends.pop().filter(|Reverse(end)| *end < 5 * call) {
+        adaptive.ended(start + now, call, None, ends.len() as u64);
+        while (ends.len() as u64) < adaptive.limit() {
+            ends.push(Reverse(now + call));
+            adaptive.began(start + now, ends.len() as u64);
+        }
+    }
+    assert_eq!(adaptive.limit(), 32);
+}
