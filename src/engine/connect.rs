@@ -31,6 +31,7 @@ pub(super) struct Connected {
 /// What the models of one provider share: for each replica with each key.
 struct SharedMember {
     provider: Arc<dyn Provider>,
+    name: String,
     gate: Arc<ProviderGate>,
     health: Arc<Health>,
 }
@@ -71,16 +72,17 @@ fn given(transports: &Transports, name: &str, number: usize) -> Option<Arc<dyn T
 
 /// A provider's members, each with its limits.
 fn shared_members(configured: &JobProvider, ways: &[Arc<dyn Provider>], used_today: u64) -> Vec<SharedMember> {
-    let member = |way: &Arc<dyn Provider>| {
+    let member = |(number, way): (usize, &Arc<dyn Provider>)| {
         let setup = ProviderSetup {
             limits: configured.limits,
             adaptive: configured.adaptive,
             used_today: share_of_each(used_today, ways.len()),
             counting: configured.settings.profile.counting(),
         };
-        SharedMember { provider: Arc::clone(way), gate: ProviderGate::new(setup), health: Arc::default() }
+        let name = configured.member_name(number);
+        SharedMember { provider: Arc::clone(way), name, gate: ProviderGate::new(setup), health: Arc::default() }
     };
-    ways.iter().map(member).collect()
+    ways.iter().enumerate().map(member).collect()
 }
 
 /// Which member earlier requests went to is not on record: it is taken to be each as often, as rows go where there is room.
@@ -117,7 +119,9 @@ pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequ
             let gate = gates
                 .entry((model.provider, &model.wire))
                 .or_insert_with(|| ModelGate::new(gate_members(), Arc::clone(&slots)));
-            let member = |member: &SharedMember| Member::new(Arc::clone(&member.provider), Arc::clone(&member.health));
+            let member = |member: &SharedMember| {
+                Member::new(Arc::clone(&member.provider), member.name.clone(), Arc::clone(&member.health))
+            };
             let parts = UpstreamParts {
                 provider_index: model.provider,
                 provider_name: settings.name.as_str().into(),

@@ -44,15 +44,17 @@ impl Health {
 /// One way to a model: a replica of its provider, with one of its keys.
 pub(super) struct Member {
     pub provider: Arc<dyn Provider>,
+    /// Its address and the name of its key's variable.
+    name: String,
     health: Health,
     /// Shared by the models of a provider: a wrong key is wrong for all.
     provider_health: Arc<Health>,
-    removed: OnceLock<()>,
+    removed: OnceLock<Failure>,
 }
 
 impl Member {
-    pub fn new(provider: Arc<dyn Provider>, provider_health: Arc<Health>) -> Self {
-        Self { provider, health: Health::default(), provider_health, removed: OnceLock::new() }
+    pub fn new(provider: Arc<dyn Provider>, name: String, provider_health: Arc<Health>) -> Self {
+        Self { provider, name, health: Health::default(), provider_health, removed: OnceLock::new() }
     }
 
     fn health_for(&self, kind: FailureKind) -> &Health {
@@ -129,6 +131,15 @@ impl Upstream {
         Some(format!("{name}/{wire}: down for {down:?}{said}"))
     }
 
+    /// Which of its addresses and keys it went on without, and why: in words, for the summary.
+    pub fn left_out(&self) -> impl Iterator<Item = String> {
+        let members = self.members.iter().filter(|_| self.removed().is_none());
+        let failed = members.filter_map(|member| Some((&member.name, member.removed.get()?)));
+        failed.map(|(member, why)| {
+            format!("{}/{}: {member}: {}: {}", self.provider_name, self.wire, why.kind, why.message)
+        })
+    }
+
     /// A route ends for it, as it has been down for so long.
     pub fn give_up(&self) {
         if let Some(since) = self.gate.down_since() {
@@ -140,7 +151,7 @@ impl Upstream {
     /// Takes one of its members out of this run, and the model with the last of them.
     pub fn remove(&self, member: usize, why: &Failure) {
         // The first reason is the one to tell.
-        let _ = self.members[member].removed.set(());
+        let _ = self.members[member].removed.set(why.clone());
         self.gate.close_member(member);
         if self.members.iter().all(|member| member.removed.get().is_some()) {
             let _ = self.removed.set(why.clone());

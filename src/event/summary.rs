@@ -127,6 +127,9 @@ pub struct Summary {
     /// Models that left the run, with what they said last.
     #[serde(skip)]
     pub removed: Vec<String>,
+    /// Addresses and keys that the run went on without, with what they said.
+    #[serde(skip)]
+    pub left_out: Vec<String>,
     /// The results file, where it stands whole.
     #[serde(skip)]
     pub results: Option<PathBuf>,

@@ -128,6 +128,8 @@ pub struct JobProvider {
     pub adaptive: bool,
     /// Whether it is a server of the user's own, where models cost nothing unless they have a price.
     pub free: bool,
+    /// The variables that its keys came from, or would come from.
+    pub key_envs: Vec<String>,
     /// The variables of keys that it needs and that are not set. Only where [`super::JobArgs::keys_optional`] lets it pass, or
     /// where no route needs the provider.
     pub missing_keys: Vec<String>,
@@ -137,6 +139,14 @@ impl JobProvider {
     /// How each of its members is reached: at least one. Each has limits and health of its own.
     pub fn members(&self) -> impl Iterator<Item = &ProviderSettings> {
         std::iter::once(&self.settings).chain(&self.further)
+    }
+
+    /// What tells this member from the others: its address, and the name of its key's variable.
+    pub(crate) fn member_name(&self, number: usize) -> String {
+        let address = self.members().nth(number).map_or("", |settings| settings.base_url.as_str());
+        // Each address has the keys in the order in which they are named.
+        let key = number.checked_rem(self.key_envs.len()).map(|key| &self.key_envs[key]);
+        key.map_or_else(|| address.to_owned(), |key| format!("{address} with {key}"))
     }
 }
 

@@ -143,6 +143,19 @@ fn a_wrong_key_is_a_6_and_tells_what_the_provider_said() {
 }
 
 #[test]
+fn a_wrong_key_beside_a_right_one_is_told_though_all_rows_are_done() {
+    let night = Night::new(40, json!({"key": "right", "latency": "20ms"}));
+    let job = night.world.read("job/job.toml").replace("\"P_KEY\"", "[\"P_KEY\", \"OLD_KEY\"]");
+    night.world.write("job/job.toml", job);
+    night.world.write("job/keys.env", "P_KEY=right\nOLD_KEY=revoked\n");
+    let ran = night.run(&["-q"]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = format!("left out         p/m: {} with OLD_KEY: auth: ", night.sim.url());
+    assert!(ran.stdout.contains(&told) && !ran.stdout.contains("revoked"), "{ran:?}");
+    assert_eq!(night.world.lines("job/out.jsonl").len(), 40);
+}
+
+#[test]
 fn signals_drain_and_the_next_night_goes_on() {
     let night = Night::new(40, json!({"latency": "20ms"}));
     for (signal, code, reason) in [("INT", 130, "interrupted"), ("TERM", 143, "terminated"), ("HUP", 143, "terminated")]

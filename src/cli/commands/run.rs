@@ -136,6 +136,11 @@ fn progress(global: &Global) -> ProgressMode {
     }
 }
 
+/// Whether somebody should look at it: a key that is refused is to be mended also where others did its work.
+fn is_wrong(summary: &Summary) -> bool {
+    summary.exit_code != 0 || !summary.removed.is_empty() || !summary.left_out.is_empty()
+}
+
 /// The end of it on standard output: for people, or as JSON.
 fn tell(summary: &Summary, global: &Global, print: fn(&str)) {
     if let Some(note) = screen::retry_note(summary).filter(|_| !global.quiet) {
@@ -144,7 +149,7 @@ fn tell(summary: &Summary, global: &Global, print: fn(&str)) {
     if global.json {
         let line = serde_json::to_string(summary).unwrap_or_default();
         print(&format!("{line}\n"));
-    } else if !global.quiet || summary.exit_code != 0 {
+    } else if !global.quiet || is_wrong(summary) {
         print(&screen::summary_text(summary, global.color));
     }
 }

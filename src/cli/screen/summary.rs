@@ -133,6 +133,9 @@ fn warnings(summary: &Summary, text: &mut Lines) {
     for removed in &summary.removed {
         text.add("model removed", &one_line(removed));
     }
+    for left_out in &summary.left_out {
+        text.add("left out", &one_line(left_out));
+    }
     if !summary.simulated.is_empty() {
         text.add("simulated", &format!("the answers of {} are invented", summary.simulated.join(", ")));
     }
@@ -156,7 +159,10 @@ fn next(summary: &Summary, text: &mut Lines) {
         StopReason::MaxFailures | StopReason::FirstRowsFailed => {
             "see `overnight errors`, then run the same command to go on"
         }
-        StopReason::Budget => "raise max_cost, or wait for its next day or month; then run the same command to go on",
+        StopReason::Budget if summary.used_up.iter().any(|used_up| used_up.per.is_some()) => {
+            "raise max_cost, or wait for its next day or month; then run the same command to go on"
+        }
+        StopReason::Budget => "raise max_cost, then run the same command to go on",
         StopReason::NoModelLeft | StopReason::Failed => "mend the cause, then run the same command to go on",
     };
     text.add("next", first);
@@ -221,6 +227,7 @@ mod tests {
             simulated: Vec::new(),
             used_up: Vec::new(),
             removed: Vec::new(),
+            left_out: Vec::new(),
             results: Some("out/reviews.jsonl".into()),
             errors: Some("out/reviews.errors.jsonl".into()),
         }

@@ -94,6 +94,7 @@ impl Run {
             simulated: self.simulated.clone(),
             used_up,
             removed: self.upstreams.iter().filter_map(Upstream::gone).collect(),
+            left_out: self.upstreams.iter().flat_map(Upstream::left_out).collect(),
             results: written.map(|written| written.results.path.clone()),
             errors: written.map(|written| written.errors.path.clone()),
         }

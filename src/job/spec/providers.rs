@@ -173,6 +173,7 @@ pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: boo
         limits: spec.limits,
         adaptive: spec.adaptive,
         free: own_server,
+        key_envs: keys.iter().filter_map(|key| key.env.clone()).collect(),
         missing_keys: keys.iter().filter(|key| key.missing).filter_map(|key| key.env.clone()).collect(),
     })
 }
