@@ -1,6 +1,7 @@
 //! A run of the library on paused time: a job in a folder, and simulators without sockets behind its providers.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -116,9 +117,22 @@ impl Night {
             watcher: Box::new(move |event| watching.lock().unwrap().push(event.clone())),
             ..RunOptions::default()
         };
+        self.wait_for_copies_of_the_lock();
         let result = run(job, options).await;
         let events = std::mem::take(&mut *events.lock().unwrap());
         (result, events)
+    }
+
+    /// A process that another test is starting has a copy of our last lock until it runs its program, and the engine's
+    /// patience with that is paused time.
+    fn wait_for_copies_of_the_lock(&self) {
+        let Ok(file) = File::open(self.world.path(".overnight/job/lock")) else { return };
+        for _ in 0..500 {
+            if file.try_lock().is_ok() {
+                return;
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
     }
 
     pub fn results(&self) -> Vec<Value> {
