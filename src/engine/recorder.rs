@@ -356,7 +356,7 @@ impl Recorder {
         let part = self.subset.is_part().then(|| self.subset.to_string());
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({
-            "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "part": part, "whole_job": whole_job,
+            "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
         });
         self.store.save_totals(&extra)
     }

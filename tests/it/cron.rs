@@ -140,6 +140,8 @@ fn a_wrong_key_is_a_6_and_tells_what_the_provider_said() {
     let ran = night.run(&["-q"]);
     assert_eq!(ran.code, Some(6), "{ran:?}");
     assert!(ran.stdout.contains("model removed") && ran.stdout.contains("auth"), "{ran:?}");
+    let status = Ran::from(night.command(&["status", "job/job.toml", "--json"]).output().unwrap()).summary();
+    assert_eq!((&status["exit_code"], &status["stop_reason"]), (&json!(6), &json!("no_model_left")), "{status}");
 }
 
 #[test]

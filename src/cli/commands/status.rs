@@ -133,7 +133,12 @@ fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
         run: run.map(|run| run.run),
         state,
         pid: standing.holder.as_ref().map(|holder| holder.pid),
-        exit_code: (state == State::Finished).then_some(if rows.failed > 0 { 4 } else { 0 }),
+        exit_code: match state {
+            State::Finished => Some(if rows.failed > 0 { 4 } else { 0 }),
+            State::Stopped if standing.cut_short => None,
+            State::Stopped => standing.extra.get("exit_code").and_then(|code| u8::try_from(code.as_u64()?).ok()),
+            State::Running | State::Paused => None,
+        },
         // What totals say of an earlier stop is nothing about a kill since.
         stop_reason: stop_reason.filter(|_| state == State::Stopped && !standing.cut_short),
         rows,

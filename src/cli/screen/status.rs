@@ -22,7 +22,7 @@ pub struct Status {
     pub state: State,
     /// The process that has it.
     pub pid: Option<u32>,
-    /// The exit code of the run that finished.
+    /// The exit code of its end, or of its last stop where that was told.
     pub exit_code: Option<u8>,
     /// Why rows remain, where that was told.
     pub stop_reason: Option<String>,
