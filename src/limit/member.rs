@@ -304,6 +304,8 @@ impl MemberState {
                     adaptive.ended(now, took, ticket.ticket.used_tokens(), in_flight);
                 }
             }
+            // Of far fewer calls in flight than were well before, their number is not what is refused.
+            CallEnd::Throttled { .. } if (in_flight + 1) * 2 < adaptive.limit() => adaptive.left(now, in_flight),
             CallEnd::Throttled { .. } => adaptive.refused(now, took, in_flight),
             CallEnd::Sick { weight, .. } => {
                 // A timeout, by its looks: an error of the server's own does not take so long.

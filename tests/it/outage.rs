@@ -309,3 +309,13 @@ async fn a_pause_is_no_part_of_an_outage() {
     let summary = tokio::select! { summary = night.run() => summary, () = steer => unreachable!() };
     assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_storm_that_outlasts_its_hints_does_not_make_a_server_look_small() {
+    let mut night = Night::new(&job(&["m"], "[run]\nconcurrency = 100"), rows(6_000));
+    let storm = json!([{ "from": 2, "to": 10, "fault": "429", "hint": 6 }]);
+    let p = night.provider("p", json!({ "latency": "50ms", "outages": storm }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 6_000));
+    assert!(makespan(&p) < 30 * SECOND, "{:?}", makespan(&p));
+}
