@@ -82,7 +82,11 @@ impl Learnt {
         for told in report {
             let index = self.limits.iter().position(|known| known.unit == told.unit && known.per == told.per);
             let index = match index {
-                Some(index) if self.limits[index].sent_at > sent_at => continue,
+                Some(index) if self.limits[index].sent_at > sent_at => {
+                    // Overtaken, but what it says of its own call still holds.
+                    explains |= told.remaining == Some(0);
+                    continue;
+                }
                 Some(index) => index,
                 None => {
                     self.limits.push(Told::new(told, sent_at));
