@@ -29,6 +29,8 @@ pub(super) struct Budget {
     windows: Vec<Window>,
     /// Parts in hand; below zero, they are owed.
     purse: i64,
+    /// Some call told what it used.
+    told: bool,
     /// Nothing costs, and no debt or credit is, more than a minute's worth.
     most: i64,
     /// What somebody else holds of the longest window, as far as is told, and until when.
@@ -107,7 +109,7 @@ impl Budget {
 
     fn new(shape: Shape) -> Self {
         let windows = shape.windows.into_iter().map(|(limit, length)| Window::new(limit, length)).collect();
-        Self { pace: shape.pace, windows, purse: 0, most: parts(shape.per_minute), held: None }
+        Self { pace: shape.pace, windows, purse: 0, told: false, most: parts(shape.per_minute), held: None }
     }
 
     /// Another limit in place of the old one, in the same unit: what was sent under the old one counts.
@@ -173,12 +175,18 @@ impl Budget {
     }
 
     /// A call ended, and used this much: too much is given back, too little is owed. Without a figure, what was paid
-    /// is taken as used: the server may have counted it, and all of the estimate, which the windows keep.
+    /// is taken as used: the server may have counted it. The windows hold it as one in flight, of which no more is known; but
+    /// where no call ever told its use, as what was reserved.
     pub(super) fn end(&mut self, charge: &Charge, used: Option<u64>) {
         let paid = used.unwrap_or(charge.paid);
         self.purse = (self.purse + self.cost(charge.paid) - self.cost(paid)).clamp(-self.most, self.most);
+        self.told |= used.is_some_and(|used| used > 0);
+        if used.is_none() && self.told {
+            return;
+        }
+        let used = used.unwrap_or(charge.estimate);
         for (window, place) in self.windows.iter_mut().zip(&charge.places) {
-            window.end(*place, charge.estimate, used.unwrap_or(charge.estimate));
+            window.end(*place, charge.estimate, used);
         }
     }
 
