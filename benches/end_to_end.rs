@@ -13,6 +13,7 @@
     clippy::cast_precision_loss
 )]
 
+mod rows;
 mod simulator;
 
 use std::fs::{self, File};
@@ -51,7 +52,7 @@ fn compare(rows: usize) {
     let dir = tempfile::tempdir().unwrap();
     let sim = Simulator::start(&[]);
     let input = dir.path().join("in.jsonl");
-    write_rows(&input, rows);
+    rows::write(&input, rows, 1000);
     let (mut loops, mut runs) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         loops.push(bare_loop(&sim.url, &input, &dir.path().join("loop.jsonl")));
@@ -78,16 +79,6 @@ fn median(values: impl Iterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-fn write_rows(path: &Path, rows: usize) {
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    let words = "the quick brown fox jumps over the lazy dog and then ".repeat(20);
-    for row in 0..rows {
-        let text = format!("{row} {}", &words[..1000]);
-        writeln!(file, "{}", serde_json::json!({ "id": row, "text": text })).unwrap();
-    }
-    file.flush().unwrap();
 }
 
 /// Runs a child to its end; its CPU time is what the sum over our ended children grows by.

@@ -14,11 +14,10 @@
     clippy::cast_precision_loss
 )]
 
+mod rows;
 mod simulator;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -27,6 +26,9 @@ use overnight::sim::{SecondLedger, SimLedger};
 use serde_json::Value;
 use simulator::Simulator;
 use tempfile::TempDir;
+
+/// The bytes of a row's text: some 100 tokens.
+const TEXT_BYTES: usize = 392;
 
 /// Where a server is told to keep the figures that are read here.
 const SECONDS: &str = "count_seconds=true";
@@ -127,7 +129,7 @@ struct Setup<'a> {
 impl Job {
     fn new(setup: &Setup<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        write_rows(&dir.path().join("in.jsonl"), setup.rows);
+        rows::write(&dir.path().join("in.jsonl"), setup.rows, TEXT_BYTES);
         let fallback: Vec<String> = (1..setup.route.len()).map(|at| format!("\"p{at}/m\"")).collect();
         let mut job = format!(
             r#"
@@ -188,17 +190,6 @@ impl Drop for Run {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Rows of some 100 tokens.
-fn write_rows(path: &Path, rows: usize) {
-    let mut file = BufWriter::new(File::create(path).unwrap());
-    let words = "the quick brown fox jumps over the lazy dog and then ".repeat(8);
-    for row in 0..rows {
-        let text = format!("{row} {}", &words[..392]);
-        writeln!(file, "{}", serde_json::json!({ "id": row, "text": text })).unwrap();
-    }
-    file.flush().unwrap();
 }
 
 /// Runs a job on one provider for so many seconds from its first request on; what its simulator saw, and in which second

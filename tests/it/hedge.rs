@@ -9,27 +9,13 @@ use overnight::types::Tally;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::night::{Night, Provider, TOP, job, rows};
+use crate::night::{Night, Provider, job, rows, two_providers};
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// A job of one task over a model of `a`, which takes 32 calls at once, then one of `b`.
-fn two_providers(run: &str) -> String {
-    format!(
-        "{TOP}
-        [tasks.tag]
-        model = \"a/m\"
-        fallback = [\"b/m\"]
-        prompt = \"Tag {{{{ text }}}}\"
-        params = {{ max_tokens = 32 }}
-        [providers.a]
-        base_url = \"https://a.example/v1\"
-        limits = {{ concurrency = 32 }}
-        [providers.b]
-        base_url = \"https://b.example/v1\"
-        [run]
-        {run}"
-    )
+/// Two providers, of which the first takes 32 calls at once.
+fn limited_first(run: &str) -> String {
+    two_providers("", "limits = { concurrency = 32 }", run)
 }
 
 struct Evening {
@@ -40,7 +26,7 @@ struct Evening {
 
 impl Evening {
     fn new(rows_: usize, run: &str, a: &Value, b: &Value) -> Self {
-        let mut night = Night::new(&two_providers(run), rows(rows_));
+        let mut night = Night::new(&limited_first(run), rows(rows_));
         let a = night.provider("a", a.clone());
         let b = night.provider("b", b.clone());
         for provider in [&a, &b] {
@@ -130,7 +116,7 @@ async fn without_a_call_to_spare_there_is_no_second_one() {
 async fn a_second_call_keeps_to_the_limits_of_its_own_model() {
     let mut evening = Evening::new(1_000, "hedge = true", &stragglers(0.02), &json!({}));
     let limited =
-        two_providers("hedge = true").replace("[providers.b]", "[providers.b]\nlimits = { rpm = 6, concurrency = 1 }");
+        limited_first("hedge = true").replace("[providers.b]", "[providers.b]\nlimits = { rpm = 6, concurrency = 1 }");
     evening.night.world.write("job.toml", limited);
     evening.b = evening.night.provider("b", json!({ "latency": "200ms", "limits": { "rpm": 6 } }));
     let (summary, _) = evening.run().await;
@@ -186,7 +172,7 @@ async fn a_stop_in_the_middle_leaves_every_call_told_and_every_row_to_be_done() 
         let evening = Evening::new(1_000, "hedge = true\nmax_cost = 1000", &stragglers(0.02), &slow);
         let priced = "[models.\"a/m\"]\nprovider = \"a\"\nmodel = \"m\"\nprice = { input = 1, output = 2 }\n\
                       [models.\"b/m\"]\nprovider = \"b\"\nmodel = \"m\"\nprice = { input = 1, output = 2 }";
-        evening.night.world.write("job.toml", two_providers("hedge = true\nmax_cost = 1000") + "\n" + priced);
+        evening.night.world.write("job.toml", limited_first("hedge = true\nmax_cost = 1000") + "\n" + priced);
         let stop = Stop::default();
         let stopping = stop.clone();
         let (stopped, ()) = tokio::join!(evening.night.try_run_with(stop), async move {

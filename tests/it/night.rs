@@ -234,3 +234,23 @@ pub fn job(route: &[&str], more: &str) -> String {
         fallback.join(", ")
     )
 }
+
+/// A job of one task over a model of `a`, then one of `b`, with more keys of the task, of `a` and of `[run]`.
+pub fn two_providers(task: &str, a: &str, run: &str) -> String {
+    format!(
+        "{TOP}
+        [tasks.tag]
+        model = \"a/m\"
+        fallback = [\"b/m\"]
+        prompt = \"Tag {{{{ text }}}}\"
+        params = {{ max_tokens = 32 }}
+        {task}
+        [providers.a]
+        base_url = \"https://a.example/v1\"
+        {a}
+        [providers.b]
+        base_url = \"https://b.example/v1\"
+        [run]
+        {run}"
+    )
+}

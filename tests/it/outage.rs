@@ -8,27 +8,13 @@ use overnight::store::{Control, StateDir};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::night::{Night, Provider, TOP, job, rows};
+use crate::night::{Night, Provider, TOP, job, rows, two_providers};
 
 const SECOND: Duration = Duration::from_secs(1);
 const NARROW: &str = "[run]\nconcurrency = 32";
 
-/// A job of one task over a model of `a`, then one of `b`.
-fn two_providers(more: &str) -> String {
-    format!(
-        "{TOP}
-        [tasks.tag]
-        model = \"a/m\"
-        fallback = [\"b/m\"]
-        prompt = \"Tag {{{{ text }}}}\"
-        params = {{ max_tokens = 32 }}
-        {more}
-        [providers.a]
-        base_url = \"https://a.example/v1\"
-        [providers.b]
-        base_url = \"https://b.example/v1\"
-        {NARROW}"
-    )
+fn narrow(task: &str) -> String {
+    two_providers(task, "", "concurrency = 32")
 }
 
 fn outage(from: u64, to: u64, fault: &str) -> Value {
@@ -66,7 +52,7 @@ async fn an_outage_of_everything_is_waited_out_and_fails_no_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fallback_that_was_never_needed_before_is_not_stormed_in_an_outage_of_everything() {
-    let mut night = Night::new(&two_providers(""), rows(6_000));
+    let mut night = Night::new(&narrow(""), rows(6_000));
     let a = night.provider("a", json!({ "latency": "200ms", "outages": outage(10, 310, "503") }));
     let b = night.provider("b", json!({ "latency": "200ms", "outages": outage(0, 310, "500") }));
     let summary = night.run().await;
@@ -117,7 +103,7 @@ async fn one_call_at_a_time_waits_out_an_outage_too() {
 async fn rows_of_a_dead_provider_go_to_the_fallback_and_come_back() {
     let limits = json!({ "latency": "500ms" });
     let clean = {
-        let mut night = Night::new(&two_providers(""), rows(6_000));
+        let mut night = Night::new(&narrow(""), rows(6_000));
         let a = night.provider("a", limits.clone());
         night.provider("b", limits.clone());
         assert_eq!(night.run().await.exit_code, 0);
@@ -125,7 +111,7 @@ async fn rows_of_a_dead_provider_go_to_the_fallback_and_come_back() {
     };
     let third = clean.as_secs() / 3;
     for fault in ["refuse", "503"] {
-        let mut night = Night::new(&two_providers(""), rows(6_000));
+        let mut night = Night::new(&narrow(""), rows(6_000));
         let a = night.provider("a", json!({ "latency": "500ms", "outages": outage(third, 2 * third, fault) }));
         let b = night.provider("b", limits.clone());
         let summary = night.run().await;
@@ -187,7 +173,7 @@ async fn a_told_wait_beyond_fallback_after_sends_rows_on() {
         [("60s", 90, true), ("60s", 30, false), ("2s", 30, true), ("never", 90, false)]
     {
         let more = format!("fallback_after = \"{fallback_after}\"");
-        let mut night = Night::new(&two_providers(&more), rows(40));
+        let mut night = Night::new(&narrow(&more), rows(40));
         let a = night.provider("a", json!({ "latency": "100ms", "script": hint(hint_seconds) }));
         let b = night.provider("b", json!({ "latency": "100ms" }));
         let summary = night.run().await;
@@ -228,7 +214,7 @@ async fn hanging_calls_cost_their_timeout_and_no_more() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fallback_that_is_down_leaves_the_rows_that_need_it_and_no_others() {
-    let mut night = Night::new(&two_providers(""), rows(10_000));
+    let mut night = Night::new(&narrow(""), rows(10_000));
     let a = night.provider("a", json!({ "latency": "1s", "poison": { "content_filter": 0.005 } }));
     night.provider("b", json!({ "outages": outage(0, 100_000, "refuse") }));
     let summary = night.run().await;
@@ -263,7 +249,7 @@ async fn a_replica_that_never_worked_fails_no_row() {
 
 #[tokio::test(start_paused = true)]
 async fn a_model_that_only_refuses_for_hours_leaves_its_rows_to_the_fallback() {
-    let mut night = Night::new(&two_providers(""), rows(2_000));
+    let mut night = Night::new(&narrow(""), rows(2_000));
     let silent = json!({ "latency": "100ms", "hints": false, "outages": outage(5, 36_000, "429") });
     let a = night.provider("a", silent);
     let b = night.provider("b", json!({ "latency": "1s" }));

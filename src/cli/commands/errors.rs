@@ -31,7 +31,7 @@ pub fn execute(args: &ErrorsArgs, global: &Global) -> u8 {
 }
 
 fn run(args: &ErrorsArgs, global: &Global) -> Result<(), ReadError> {
-    let job = load(&args.job, global)?;
+    let job = load(&args.job, &[], global)?;
     let found = standing(&job.state)?.filter(|(_, standing)| !standing.ledger.runs.is_empty());
     let Some((dir, standing)) = found else {
         print(&screen::nothing_yet(&job.name, &args.job, global.json));

@@ -4,23 +4,16 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::path::Path;
 
 use overnight::engine::{ExportOptions, ExportWhat, Exported, RunError, export};
-use overnight::job::{self, JobArgs};
 use overnight::sink::{ExportFormat, ExportTarget, SinkError};
 
+use super::standing::load;
 use crate::cli::args::{ExportArgs, ExportAs, Global};
 use crate::cli::{fail, fail_beside, print, print_beside};
 
 /// Writes what is done so far; gives the exit code.
 pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
-    let job_args = JobArgs {
-        job_file: args.job.clone(),
-        config: global.config.clone(),
-        set: args.set.clone(),
-        keys_optional: true,
-        ..JobArgs::default()
-    };
     let fail = if to_stdout(args) { fail_beside } else { fail };
-    let job = match job::load(&job_args, &|name| std::env::var(name).ok()) {
+    let job = match load(&args.job, &args.set, global) {
         Ok(job) => job,
         Err(error) => return fail(&error, 3, Some(&args.job), global),
     };

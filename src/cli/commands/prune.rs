@@ -2,22 +2,16 @@
 
 use overnight::engine::{IfLocked, PruneOptions, Pruning, RunError, prune};
 use overnight::event::Event;
-use overnight::job::{self, JobArgs};
+use overnight::job::Job;
 use overnight::store::StoreError;
 
+use super::standing::load;
 use crate::cli::args::{Global, LockedMode, PruneArgs};
 use crate::cli::{fail, print, print_beside, screen};
 
 /// Forgets what no row needs any more; gives the exit code.
 pub fn execute(args: &PruneArgs, global: &Global) -> u8 {
-    let job_args = JobArgs {
-        job_file: args.job.clone(),
-        config: global.config.clone(),
-        set: args.set.clone(),
-        keys_optional: true,
-        ..JobArgs::default()
-    };
-    let job = match job::load(&job_args, &|name| std::env::var(name).ok()) {
+    let job = match load(&args.job, &args.set, global) {
         Ok(job) => job,
         Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
@@ -37,7 +31,7 @@ pub fn execute(args: &PruneArgs, global: &Global) -> u8 {
 }
 
 /// Signals keep their own ways here: killed at any instant, the job has its old record or its new one.
-fn to_end(job: job::Job, args: &PruneArgs, global: &Global) -> Result<Option<Pruning>, RunError> {
+fn to_end(job: Job, args: &PruneArgs, global: &Global) -> Result<Option<Pruning>, RunError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()

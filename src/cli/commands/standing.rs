@@ -41,11 +41,12 @@ impl ReadError {
     }
 }
 
-/// The job; a key that is not set is no obstacle, as nothing is sent.
-pub fn load(job_file: &Path, global: &Global) -> Result<Job, JobError> {
+/// The job, with keys set otherwise than it says; an API key that is not set is no obstacle, as nothing is sent.
+pub fn load(job_file: &Path, set: &[String], global: &Global) -> Result<Job, JobError> {
     let args = JobArgs {
         job_file: job_file.to_owned(),
         config: global.config.clone(),
+        set: set.to_vec(),
         keys_optional: true,
         ..JobArgs::default()
     };

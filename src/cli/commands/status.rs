@@ -34,7 +34,7 @@ pub fn execute(args: &StatusArgs, global: &Global) -> u8 {
 
 /// What to say of a job, and whether it is at work.
 fn one(job_file: &Path, global: &Global) -> Result<(String, bool), ReadError> {
-    let job = load(job_file, global)?;
+    let job = load(job_file, &[], global)?;
     Ok(match standing(&job.state)? {
         None => (screen::nothing_yet(&job.name, job_file, global.json), false),
         Some((_, standing)) => {
@@ -70,7 +70,7 @@ fn all(global: &Global) -> Result<(), ReadError> {
     let mut found = Vec::new();
     for file in files {
         let shown = file.strip_prefix(&here).unwrap_or(&file);
-        let (name, state) = name_and_state(shown, load(shown, global).ok());
+        let (name, state) = name_and_state(shown, load(shown, &[], global).ok());
         // One job's damaged state must not hide the others.
         match standing(&here.join(state)) {
             Ok(Some((_, standing))) => found.push(status(&name, shown, &standing)),
