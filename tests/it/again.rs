@@ -110,6 +110,18 @@ fn a_retry_that_no_row_fits_says_so_and_what_it_leaves_alone() {
 }
 
 #[test]
+fn a_retry_of_what_never_ran_says_so_and_makes_nothing() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.write("in.jsonl", rows(3).join("\n"));
+    let ran = world.overnight(&["retry", "job.toml"]);
+    assert_eq!((ran.code, &*ran.stderr), (Some(0), ""), "{ran:?}");
+    assert!(ran.stdout.contains("nothing has run yet"), "{ran:?}");
+    assert!(!world.path(".overnight").exists());
+    assert_eq!(sim.ledger().requests, 0);
+}
+
+#[test]
 fn truncated_answers_are_asked_for_again_with_more_room() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim);

@@ -1,12 +1,13 @@
 //! `overnight retry`.
 
 use overnight::engine::{Retry, RunOptions};
-use overnight::job::{self, JobArgs, JobError};
+use overnight::job::{self, Job, JobArgs, JobError};
 use overnight::types::FailureKind;
 
 use super::run::run_and_tell;
+use super::standing::standing;
 use crate::cli::args::{Global, LockedMode, RetryArgs};
-use crate::cli::fail;
+use crate::cli::{fail, print, screen};
 
 /// Not a failure: an answer that stopped at the output limit.
 const TRUNCATED: &str = "truncated";
@@ -31,6 +32,10 @@ pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
         Ok((job::load(&job, &env)?, as_written))
     };
     match jobs() {
+        Ok((job, _)) if has_never_run(&job) => {
+            print(&screen::nothing_yet(&job.name, &args.job, global.json));
+            0
+        }
         Ok((job, as_written)) => {
             retry.as_written = as_written.map(Box::new);
             run_and_tell(
@@ -44,6 +49,11 @@ pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
         }
         Err(error) => fail(&error, 3, Some(&args.job), global),
     }
+}
+
+/// Then there is nothing to retry, and no state to make. One that cannot be read is told of by the run.
+fn has_never_run(job: &Job) -> bool {
+    matches!(standing(&job.state), Ok(None))
 }
 
 /// The rows that the arguments mean; else what is wrong with them.
