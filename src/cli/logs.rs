@@ -33,7 +33,7 @@ impl Log {
 
     /// Writes the event, if it is one to log.
     pub fn show(&mut self, event: &Event) {
-        if self.quiet && !matches!(event, Event::Note { .. }) {
+        if self.quiet && !matches!(event, Event::Note { warning: true, .. }) {
             return;
         }
         let line = match self.format {
@@ -50,7 +50,7 @@ impl Log {
     /// again, or damage that was mended.
     fn text(&self, event: &Event) -> Option<String> {
         match event {
-            Event::Note { message } if self.quiet => Some(one_line(message)),
+            Event::Note { message, .. } if self.quiet => Some(one_line(message)),
             Event::AttemptFailed { row, provider, model, kind, status, message } if self.verbose => {
                 let kind = kind.map_or("cut", |kind| kind.name());
                 let status = status.map_or_else(String::new, |status| format!(" {status}"));

@@ -47,7 +47,8 @@ pub(super) async fn take(
         };
         if !told {
             told = true;
-            watcher(&Event::Note { message: format!("waiting for {holder}, which runs this job") });
+            let message = format!("waiting for {holder}, which runs this job");
+            watcher(&Event::Note { message, warning: false });
         }
         let clock = jiff::Timestamp::now();
         if let Some(reason) = stop.reason().or_else(|| rules.by_time(began.elapsed(), clock)) {

@@ -93,7 +93,7 @@ pub async fn prune(job: Job, mut options: PruneOptions) -> Result<Option<Pruning
 fn forget(ground: &Ground, state: &StateDir, watcher: &mut Watcher) -> Result<(Count, Pruned), RunError> {
     let (mut store, opened) = Store::open(state, ground.plan.job.concurrency, now_ms())?;
     for message in opened.notes {
-        watcher(&Event::Note { message });
+        watcher(&Event::Note { message, warning: true });
     }
     let identity = ground.plan.identity(&ground.input);
     let matching = matching(&mut store, identity)?;

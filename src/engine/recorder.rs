@@ -130,7 +130,7 @@ impl Recorder {
     /// known: they are this invocation's news.
     pub fn opened(&mut self, notes: Vec<String>, possibly_billed: &[AttemptLine]) {
         for message in notes {
-            self.tell(&Event::Note { message });
+            self.tell(&Event::Note { message, warning: true });
         }
         for line in possibly_billed {
             self.progress.found_possibly_billed(line);
@@ -372,7 +372,7 @@ impl Recorder {
         if self.told_pause != self.pause.is_on() {
             self.told_pause = self.pause.is_on();
             let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
-            self.tell(&Event::Note { message: message.to_owned() });
+            self.tell(&Event::Note { message: message.to_owned(), warning: false });
         }
         for change in self.progress.state_changes(now) {
             self.tell(&change);

@@ -38,7 +38,7 @@ use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
 use super::window::Window;
-use crate::event::{StopReason, Summary};
+use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
@@ -121,8 +121,11 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     let selection = Selection::new(&plan, &input, &options.subset)?;
     let connected = connect(&plan, &options.transports).await?;
     let archived = if options.fresh { state.archive(now_ms())? } else { None };
-    let (store, mut opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
-    opened.notes.extend(archived.map(|archive| format!("began anew; what was there is in {}", archive.display())));
+    let (store, opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
+    if let Some(archive) = archived {
+        let message = format!("began anew; what was there is in {}", archive.display());
+        (options.watcher)(&Event::Note { message, warning: false });
+    }
     let upstreams = upstreams(&plan, &connected, &store.ledger().requests, now_ms());
     // They serve the simulated providers until the run has ended.
     let _servers = connected.servers;

@@ -31,6 +31,8 @@ pub enum Event {
     Note {
         /// The words.
         message: String,
+        /// Whether something is wrong, or costs what nobody may expect: then it is told in silence too.
+        warning: bool,
     },
     /// A row has ended.
     RowDone {

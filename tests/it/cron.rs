@@ -279,6 +279,8 @@ fn fresh_begins_anew_and_deletes_nothing() {
     assert!(ran.stderr.contains("began anew; what was there is in"), "{ran:?}");
     let archive = fs::read_dir(night.world.path("job/.overnight/job/archive")).unwrap().next().unwrap().unwrap();
     assert_eq!(fs::read_to_string(archive.path().join("results.log")).unwrap(), log);
+    let ran = night.run(&["-q", "--fresh"]);
+    assert_eq!((ran.code, &*ran.stdout, &*ran.stderr), (Some(0), "", ""), "what was asked for is nothing wrong");
 }
 
 #[test]

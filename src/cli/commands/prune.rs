@@ -44,7 +44,9 @@ fn to_end(job: Job, args: &PruneArgs, global: &Global) -> Result<Option<Pruning>
             LockedMode::Fail | LockedMode::Skip => IfLocked::Fail,
         },
         watcher: Box::new(move |event| {
-            if let (Event::Note { message }, false) = (event, quiet) {
+            if let Event::Note { message, warning } = event
+                && (*warning || !quiet)
+            {
                 print_beside(&format!("{message}\n"));
             }
         }),

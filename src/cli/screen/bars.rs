@@ -45,7 +45,7 @@ impl Bars {
                 self.draw(picture(snapshot, self.paint));
             }
             Event::RunStarted { job, run, resumed } => self.say(&phrases::started(job, *run, *resumed)),
-            Event::Note { message } => self.say(message),
+            Event::Note { message, .. } => self.say(message),
             Event::ModelState { provider, model, state, message } => {
                 self.model_state(model_name(provider, model), *state, message.as_deref());
             }

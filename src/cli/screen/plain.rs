@@ -37,7 +37,7 @@ impl<W: Write> Plain<W> {
         match event {
             Event::Progress(snapshot) => self.progress(snapshot),
             Event::RunStarted { job, run, resumed } => self.say(&phrases::started(job, *run, *resumed)),
-            Event::Note { message } => self.say(message),
+            Event::Note { message, .. } => self.say(message),
             Event::ModelState { provider, model, state, message } => {
                 let name = model_name(provider, model);
                 if self.is_news(name.clone(), *state) {
