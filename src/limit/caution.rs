@@ -21,8 +21,15 @@ const FORGOTTEN: f64 = 1.2;
 /// Between two steps upwards.
 const STEP: Duration = Duration::from_secs(10);
 
-/// Over how long the rate is measured that was served.
+/// Over how long the rate is measured that was served, and how often.
 const MEASURED: Duration = Duration::from_secs(10);
+const MEASURED_EACH: Duration = Duration::from_secs(2);
+
+/// So long is known what was served at best.
+const REMEMBERED: Duration = Duration::from_mins(10);
+
+/// What a step upwards makes of a rate far below what was served, where nothing refused that.
+const LEAP: f64 = 2.0;
 
 /// A rate that is kept lower than limits allow, for as long as refusals say so.
 #[derive(Debug)]
@@ -33,6 +40,9 @@ pub(super) struct Caution {
     learnt_at: Option<Instant>,
     /// A call was answered since then.
     answered: bool,
+    /// The most that was served a minute, and when; of what was refused since, no more than that.
+    best: Option<(f64, Instant)>,
+    measured: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -45,7 +55,14 @@ struct Slower {
 
 impl Caution {
     pub(super) fn new() -> Self {
-        Self { served: Window::new(u64::MAX, MEASURED), slower: None, learnt_at: None, answered: false }
+        Self {
+            served: Window::new(u64::MAX, MEASURED),
+            slower: None,
+            learnt_at: None,
+            answered: false,
+            best: None,
+            measured: None,
+        }
     }
 
     /// A call was answered.
@@ -53,6 +70,17 @@ impl Caution {
         let place = self.served.add(now, 1);
         self.served.end(place, 1, 1);
         self.answered = true;
+        if self.measured.is_none_or(|at| now.saturating_duration_since(at) >= MEASURED_EACH) {
+            self.measured = Some(now);
+            let served = self.served_a_minute(now);
+            if self.best_a_minute(now).is_none_or(|best| served >= best) {
+                self.best = Some((served, now));
+            }
+        }
+    }
+
+    fn best_a_minute(&self, now: Instant) -> Option<f64> {
+        self.best.filter(|(_, at)| now.saturating_duration_since(*at) < REMEMBERED).map(|(best, _)| best)
     }
 
     /// Something else explains the refusals of calls sent before now.
@@ -71,6 +99,8 @@ impl Caution {
             return;
         }
         if let Some(slower) = &mut self.slower {
+            // It was found to be too much, whatever was served before.
+            self.best = Some((slower.a_minute, now));
             slower.go(slower.a_minute * LEFT, now);
             return;
         }
@@ -84,9 +114,13 @@ impl Caution {
     }
 
     pub(super) fn check(&mut self, now: Instant) -> Option<Instant> {
+        let best = self.best_a_minute(now).unwrap_or(0.0) * LEFT;
         let slower = self.slower.as_mut()?;
         let since = now.saturating_duration_since(slower.stepped);
-        if since >= STEP {
+        if since >= STEP && slower.a_minute < best {
+            // Refusals at a rate far below it were for another reason, such as a storm that is over.
+            slower.go((slower.a_minute * LEAP).min(best), now);
+        } else if since >= STEP {
             // The longer nothing is refused, the less is left of the reason to be slow.
             let calm = self.learnt_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             let creep = CREEP * (calm.as_secs_f64() / 60.0).max(1.0);

@@ -305,3 +305,14 @@ async fn a_storm_that_outlasts_its_hints_does_not_make_a_server_look_small() {
     assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 6_000));
     assert!(makespan(&p) < 30 * SECOND, "{:?}", makespan(&p));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_that_was_served_before_an_outage_and_a_storm_is_soon_served_again() {
+    let mut night = Night::new(&job(&["m"], "[run]\nconcurrency = 40"), rows(12_000));
+    let weather = json!([{ "from": 5, "to": 15, "fault": "503" }, { "from": 25, "to": 30, "fault": "429" }]);
+    let limits = json!({ "rpm": 9_000 });
+    let p = night.provider("p", json!({ "latency": "200ms", "limits": limits, "outages": weather }));
+    assert_eq!(night.run().await.exit_code, 0);
+    let clean = 80 * SECOND;
+    assert!(makespan(&p) < clean + 15 * SECOND + 70 * SECOND, "{:?}", makespan(&p));
+}
