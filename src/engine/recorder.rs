@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::rules::Rules;
 use super::selection::Subset;
 use super::shutdown::Stop;
+use super::sources::PriceSources;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::window::WindowPermit;
@@ -72,6 +73,7 @@ pub(super) struct RecorderParts {
     pub subset: Subset,
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
+    pub price_sources: PriceSources,
     /// When the invocation began.
     pub began: Instant,
 }
@@ -88,6 +90,7 @@ pub(super) struct Recorder {
     job_name: String,
     subset: Subset,
     whole_job: Option<u64>,
+    price_sources: PriceSources,
     /// The run that was there when the invocation began.
     pub resumed: Option<RunNumber>,
     /// Permits of lines that are not yet written.
@@ -117,6 +120,7 @@ impl Recorder {
             job_name: parts.job_name,
             subset: parts.subset,
             whole_job: parts.whole_job,
+            price_sources: parts.price_sources,
             held: Vec::new(),
             told_drain: None,
             told_pause: false,
@@ -357,6 +361,7 @@ impl Recorder {
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({
             "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
+            "price_sources": self.price_sources.after(&self.progress.totals),
         });
         self.store.save_totals(&extra)
     }

@@ -34,6 +34,7 @@ use super::rules::Rules;
 use super::selection::{Selection, Subset};
 use super::shared::Shared;
 use super::shutdown::Stop;
+use super::sources::PriceSources;
 use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
@@ -297,6 +298,7 @@ impl Run {
             job_name: self.plan.job.name.clone(),
             subset: self.subset.clone(),
             whole_job: whole_job_before(&self.state),
+            price_sources: PriceSources::new(&self.plan, &self.state),
             began,
         })
     }

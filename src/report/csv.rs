@@ -30,7 +30,7 @@ const FIGURES: [Column; 19] = [
     ("latency_p50_ms", |entry| or_empty(entry.latency_ms.p50)),
     ("latency_p95_ms", |entry| or_empty(entry.latency_ms.p95)),
     ("latency_p99_ms", |entry| or_empty(entry.latency_ms.p99)),
-    ("price_source", |entry| or_empty(entry.price_source)),
+    ("price_source", |entry| or_empty(entry.price_source.as_ref())),
 ];
 
 /// Of the line of calls that were possibly billed alone.

@@ -1,51 +1,8 @@
 //! One line of a report.
 
-use std::fmt;
-
 use serde::Serialize;
 
-use crate::types::{Money, Tally, Usage};
-
-/// Where a price comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub enum PriceSource {
-    /// The model's `price`.
-    #[serde(rename = "job file")]
-    JobFile,
-    /// A server of the user's own, which costs nothing.
-    #[serde(rename = "self-hosted")]
-    SelfHosted,
-    /// Nobody told it.
-    #[serde(rename = "unknown")]
-    Unknown,
-    /// Several models with prices from several places.
-    #[serde(rename = "mixed")]
-    Mixed,
-}
-
-impl PriceSource {
-    /// The source of a sum.
-    pub(super) fn and(self, other: Self) -> Self {
-        if self == other { self } else { Self::Mixed }
-    }
-
-    /// As reports tell it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::JobFile => "job file",
-            Self::SelfHosted => "self-hosted",
-            Self::Unknown => "unknown",
-            Self::Mixed => "mixed",
-        }
-    }
-}
-
-impl fmt::Display for PriceSource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
+use crate::types::{Money, PriceSource, Tally, Usage};
 
 /// How long calls with an answer took, in milliseconds; `None` where there were none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]

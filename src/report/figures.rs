@@ -7,8 +7,8 @@ use std::str::FromStr;
 use serde::{Serialize, Serializer};
 
 use super::entry::Scope;
-use super::{Entry, PriceSource, ReportError};
-use crate::types::{Ledger, PossiblyBilled, RowsNow, RunNumber, Tally, TallyId, Totals};
+use super::{Entry, ReportError};
+use crate::types::{Ledger, PossiblyBilled, PriceSource, RowsNow, RunNumber, Tally, TallyId, Totals};
 
 /// Which runs a report is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl Report {
         let by_task = parts(&|id| (id.task.clone(), String::new()));
         let all = parts(&|_| (String::new(), String::new())).into_values().next();
         let (sum, sources) = all.unwrap_or_default();
-        let entry = |scope: Scope<'_>, (tally, source): &Part| Entry::new(&scope, tally, *source);
+        let entry = |scope: Scope<'_>, (tally, source): &Part| Entry::new(&scope, tally, source.clone());
         Ok(Self {
             job: job.to_owned(),
             run,
@@ -158,8 +158,8 @@ fn group(
     for (id, tally) in &totals.tallies {
         let (sum, sources) = parts.entry(key(id)).or_default();
         sum.merge(tally);
-        *sources = match (*sources, source(id)) {
-            (Some(one), Some(other)) => Some(one.and(other)),
+        *sources = match (sources.take(), source(id)) {
+            (Some(one), Some(other)) => Some(one.and(&other)),
             (one, other) => one.or(other),
         };
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Entry, PriceSource, Report, Runs};
+use super::{Entry, Report, Runs};
 use crate::types::{Money, RowCounts, RowsNow};
 
 /// A column behind the entry's name and its rows, and how its figure is written.
@@ -21,7 +21,7 @@ const COLUMNS: [Column; 13] = [
     ("cost USD", cost),
     ("wasted USD", |entry| known(entry.wasted_usd)),
     ("p50/p95/p99 ms", latency),
-    ("price", |entry| entry.price_source.map_or("-", PriceSource::name).to_owned()),
+    ("price", |entry| entry.price_source.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
 ];
 
 /// A heading, what was possibly billed, and a table each for models, providers and tasks.

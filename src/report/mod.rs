@@ -16,7 +16,7 @@ mod tests;
 
 pub use advice::advice;
 pub use csv::to_csv;
-pub use entry::{Entry, LatencyMs, PriceSource};
+pub use entry::{Entry, LatencyMs};
 pub use error::ReportError;
 pub use failures::{Example, FailureGroup, Failures};
 pub use figures::{ParseRunError, Report, RunChoice, Runs};

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::types::{Latency, Ledger, PossiblyBilled, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage};
+use crate::types::{
+    Latency, Ledger, PossiblyBilled, PriceSource, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage,
+};
 
 fn tally(succeeded: u64, fallbacks_out: u64, cost: &str) -> Tally {
     let mut latency = Latency::default();

@@ -3,6 +3,7 @@
 //! Owns plain data and its laws (exact money, stable keys, failure kinds). Does no I/O, knows no clock and imports no
 //! other room.
 
+mod billing;
 mod charges;
 mod counts;
 mod daily;
@@ -12,14 +13,18 @@ mod lines;
 mod moment;
 mod money;
 mod outcome;
+mod price;
+mod price_source;
 mod rate;
 mod reply;
 mod row;
 mod secret;
 mod stats;
+mod told;
 mod usage;
 mod wire;
 
+pub use billing::{Billing, Service};
 pub use charges::{Charges, RecentCharges};
 pub use counts::{RowCounts, RowsNow};
 pub use daily::DailyRequests;
@@ -27,12 +32,15 @@ pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};
 pub use moment::Moment;
-pub use money::{Money, Price};
+pub use money::Money;
 pub use outcome::{Failure, FailureKind};
+pub use price::{Band, OffPeak, Price, Rates, Uplift, UpliftWhen, Window};
+pub use price_source::PriceSource;
 pub use rate::{Counting, RatePer, RateReport, RateTold, RateUnit};
-pub use reply::{ReplyError, ReplyView, read_reply, read_usage};
+pub use reply::{ReplyError, ReplyView, read_reply};
 pub use row::{Place, Row};
 pub use secret::Secret;
 pub use stats::{Ledger, PossiblyBilled, RunTotals, Tally, TallyId, Totals};
+pub use told::read_usage;
 pub use usage::Usage;
 pub use wire::{Transport, TransportError, WireReply, WireRequest};

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::world::World;
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
@@ -19,6 +19,7 @@ const DOCUMENTS: [&str; 7] = [
     "docs/exit-codes.md",
     "docs/job-file.md",
     "docs/limits.md",
+    "docs/prices.md",
 ];
 
 /// Resembles no key, so that the hint lists all that are known.

@@ -58,6 +58,7 @@ fn totals(report: &Report, text: &mut Lines) {
         cached_input_tokens: all.cached_input_tokens,
         output_tokens: all.output_tokens,
         reasoning_tokens: all.reasoning_tokens,
+        ..Usage::default()
     };
     text.add("requests", &phrases::requests(all.attempts, all.rate_limited));
     text.add("tokens", &phrases::tokens(&usage));
@@ -78,7 +79,7 @@ fn money(scope: &str, rows: &str, entries: &[(String, &Entry)]) -> String {
     let mut table = table(scope, &[rows, "failed", "in", "out", "cost", "wasted", "price"]);
     for (name, entry) in entries {
         let known = |money: Option<_>| money.map_or_else(|| "unknown".to_owned(), usd);
-        let price = entry.price_source.map_or("-", overnight::report::PriceSource::name);
+        let price = entry.price_source.as_ref().map_or("-", overnight::types::PriceSource::short);
         table.add_row([
             Cell::new(name),
             figure(&count(entry.rows)),
@@ -121,9 +122,9 @@ fn table(scope: &str, figures: &[&str]) -> Table {
 
 #[cfg(test)]
 mod tests {
-    use overnight::report::{PriceSource, RunChoice};
+    use overnight::report::RunChoice;
     use overnight::types::{
-        Latency, Ledger, PossiblyBilled, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage,
+        Latency, Ledger, PossiblyBilled, PriceSource, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage,
     };
 
     use super::*;
