@@ -16,7 +16,6 @@ use super::progress::Progress;
 use super::rules::Rules;
 use super::selection::Subset;
 use super::shutdown::Stop;
-use super::sources::PriceSources;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::window::WindowPermit;
@@ -24,7 +23,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+use crate::types::{AttemptLine, Held, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -73,7 +72,8 @@ pub(super) struct RecorderParts {
     pub subset: Subset,
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
-    pub price_sources: PriceSources,
+    /// How long rows waited for each model in earlier invocations.
+    pub held: Held,
     /// When the invocation began.
     pub began: Instant,
 }
@@ -90,7 +90,6 @@ pub(super) struct Recorder {
     job_name: String,
     subset: Subset,
     whole_job: Option<u64>,
-    price_sources: PriceSources,
     /// The run that was there when the invocation began.
     pub resumed: Option<RunNumber>,
     /// Permits of lines that are not yet written.
@@ -110,7 +109,7 @@ impl Recorder {
         Self {
             flight: parts.store.flight(),
             resumed: parts.store.ledger().open_run().map(|run| run.run),
-            progress: Progress::new(parts.board, parts.upstreams, parts.began),
+            progress: Progress::new(parts.board, parts.upstreams, parts.began, parts.held),
             store: parts.store,
             stream: parts.stream,
             stop: parts.stop,
@@ -120,7 +119,6 @@ impl Recorder {
             job_name: parts.job_name,
             subset: parts.subset,
             whole_job: parts.whole_job,
-            price_sources: parts.price_sources,
             held: Vec::new(),
             told_drain: None,
             told_pause: false,
@@ -361,7 +359,7 @@ impl Recorder {
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({
             "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
-            "price_sources": self.price_sources.after(&self.progress.totals),
+            "held": self.progress.held(),
         });
         self.store.save_totals(&extra)
     }
@@ -379,6 +377,7 @@ impl Recorder {
             let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
             self.tell(&Event::Note { message: message.to_owned(), warning: false });
         }
+        self.progress.watch(now);
         for change in self.progress.state_changes(now) {
             self.tell(&change);
         }

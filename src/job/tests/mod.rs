@@ -1,7 +1,6 @@
 //! The room from outside: job files in a folder, and what becomes of them.
 
 mod flags;
-mod prices;
 mod problems;
 mod providers;
 mod rules;
