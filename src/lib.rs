@@ -9,6 +9,7 @@ pub mod engine;
 pub mod event;
 pub mod job;
 pub mod limit;
+pub mod price;
 pub mod prompt;
 pub mod provider;
 pub mod report;

@@ -1,5 +1,7 @@
 //! The command line as typed.
 
+mod models;
+
 use std::net::SocketAddr;
 use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 use clap::{Parser, Subcommand, ValueEnum};
 use overnight::engine::Subset;
+
+pub use models::{ModelsArgs, ModelsFormat};
 
 use super::examples;
 use super::screen::ProgressMode;
@@ -49,6 +53,9 @@ pub struct Global {
     /// Defaults for all jobs, instead of the overnight.toml found upward from the job file
     #[arg(long, global = true, value_name = "FILE", env = "OVERNIGHT_CONFIG", hide_env = true)]
     pub config: Option<PathBuf>,
+    /// A file of list prices that come before those that are built in
+    #[arg(long, global = true, value_name = "FILE", env = "OVERNIGHT_PRICES", hide_env = true)]
+    pub prices: Option<PathBuf>,
     /// Print the summary as one JSON object on one line
     #[arg(long, global = true, env = "OVERNIGHT_JSON", hide_env = true, value_parser = FalseyValueParser::new())]
     pub json: bool,
@@ -147,6 +154,9 @@ pub enum Command {
     /// Steer a running job: pause, resume or drain
     #[command(after_long_help = examples::CONTROL)]
     Control(ControlArgs),
+    /// What is known of models: context, prices, their source and date
+    #[command(after_long_help = examples::MODELS)]
+    Models(ModelsArgs),
     /// Forget what no row of the input needs any more; what was paid stays in the report
     #[command(after_long_help = examples::PRUNE)]
     Prune(PruneArgs),
@@ -369,8 +379,6 @@ pub enum ReportFormat {
     Csv,
     /// Tables to paste into an issue or a mail
     Markdown,
-    /// A page with charts in one file, which loads nothing
-    Html,
 }
 
 /// `overnight status`.

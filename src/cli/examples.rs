@@ -75,8 +75,7 @@ Examples:
 pub const REPORT: &str = "\
 Examples:
   overnight report jobs/tag.toml                 the last run
-  overnight report jobs/tag.toml --run all       all nights side by side
-  overnight report jobs/tag.toml --format html -o night.html
+  overnight report jobs/tag.toml --run all       all nights together
   overnight report jobs/tag.toml --format markdown -o night.md
   overnight report jobs/tag.toml --json | jq .totals.cost_usd";
 
@@ -117,3 +116,11 @@ Examples:
 An outcome is kept while a row of the input takes it: same id, prompt, params and
 model. After a change of the job, run first: prune forgets the answers to the old
 prompt. What was paid stays in status and report; archive/ is left alone.";
+
+pub const MODELS: &str = "\
+Examples:
+  overnight models gpt-4o                        names that hold this text
+  overnight models 'openai/*mini*'               names that match this glob
+  overnight models qwen/qwen-plus                what a job would find by this name
+  overnight models --prices negotiated.json      what a price file of your own lists
+  overnight models --format prices > prices.json to change some of them";

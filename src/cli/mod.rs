@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
         Command::Errors(errors) => commands::errors::execute(errors, &args.global),
         Command::Retry(retry) => commands::retry::execute(retry, &args.global),
         Command::Export(export) => commands::export::execute(export, &args.global),
+        Command::Models(models) => commands::models::execute(models, &args.global),
         Command::Prune(prune) => commands::prune::execute(prune, &args.global),
         Command::Sim(sim) => commands::sim::execute(sim),
         Command::Init(init) => commands::init::execute(init, &args.global),

@@ -19,13 +19,13 @@ pub(super) fn check(plan: &Plan) -> Result<(), RunError> {
         let Some(budget) = budget_of(plan, index) else { continue };
         for choice in task.all_choices() {
             let model = plan.model(choice.upstream);
-            if model.price == Some(Price::FREE) {
+            if model.price.as_ref().is_some_and(Price::is_free) {
                 continue;
             }
             if model.price.is_none() && told.insert((choice.upstream, None)) {
                 problems.push(no_price(plan, task, choice, &budget));
             }
-            let capped = output_cap(&|name| choice.params.get(name), model.max_output).is_some();
+            let capped = output_cap(&|name| choice.params.get(name), model.output_bound()).is_some();
             if !capped && told.insert((choice.upstream, Some(index))) {
                 problems.push(no_cap(plan, task, choice, &budget));
             }

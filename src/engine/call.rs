@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use crate::limit::{self, Admission, Need, Sickness, Standing, Used};
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
-use crate::types::{FailureKind, Key, Money, RateReport, Usage};
+use crate::types::{Billing, FailureKind, Key, Money, RateReport, Usage};
 
 /// A longer wait told with a quota's end is not waited for: the model is asked again, and leaves the run when that confirms it.
 const LONGEST_DOUBT: Duration = Duration::from_mins(2);
@@ -156,6 +156,7 @@ fn out_of_time(upstream: &Upstream) -> CallError {
         retry_after: None,
         retryable: None,
         usage: None,
+        billing: Billing::default(),
         request_id: None,
         possibly_billed: true,
         body: None,
@@ -174,7 +175,7 @@ fn answered(
     admission.settle(answer.usage.as_ref().map_or(Used { input: reserved.input, output: reserved.output }, used));
     CallRecord {
         usage: answer.usage,
-        cost: upstream.cost(answer.usage.as_ref()),
+        cost: upstream.cost(answer.usage.as_ref(), &answer.billing, now_ms()),
         request_id: answer.request_id.clone(),
         end: CallEnd::Answer(answer),
         ..record
@@ -186,9 +187,10 @@ fn failed(upstream: &Upstream, error: &CallError, record: CallRecord, admission:
     if let Some(usage) = &error.usage {
         admission.settle(used(usage));
     }
+    let tells = error.usage.is_some() || error.billing.cost.is_some();
     CallRecord {
         usage: error.usage,
-        cost: error.usage.as_ref().map_or(record.cost, |usage| upstream.cost(Some(usage))),
+        cost: if tells { upstream.cost(error.usage.as_ref(), &error.billing, now_ms()) } else { record.cost },
         possibly_billed: error.possibly_billed,
         request_id: error.request_id.clone(),
         end: CallEnd::Failure(error.failure.clone()),

@@ -59,13 +59,13 @@ impl Range<u64> {
     }
 
     /// What calls with so many input tokens and this output cost; a model that is free costs nothing whatever it says.
-    pub(super) fn cost(&self, price: Option<Price>, input_tokens: u64) -> Range<Money> {
-        let cost = |output: Option<u64>| match price {
-            Some(Price::FREE) => Some(Money::ZERO),
-            price => {
-                let usage = Usage { input_tokens, output_tokens: output?, ..Usage::default() };
-                Some(price?.cost(&usage))
+    pub(super) fn cost(&self, price: Option<&Price>, input_tokens: u64) -> Range<Money> {
+        let cost = |output: Option<u64>| {
+            let price = price?;
+            if price.is_free() {
+                return Some(Money::ZERO);
             }
+            price.cost(&Usage { input_tokens, output_tokens: output?, ..Usage::default() })
         };
         Range { low: cost(self.low), expected: cost(self.expected), high: cost(self.high) }
     }
@@ -221,10 +221,10 @@ mod tests {
         let output = output_tokens(None, &Experience::default());
         let unknown = Range { low: None, expected: None, high: None };
         assert_eq!(output.cost(None, 100), unknown);
-        assert_eq!(output.cost(Some(Price::FREE), 100).high, Some(Money::ZERO));
+        assert_eq!(output.cost(Some(&Price::FREE), 100).high, Some(Money::ZERO));
         let dollar = Money::from_usd(1.0).unwrap();
-        let price = Price { input: dollar, cached_input: dollar, output: dollar };
-        assert_eq!(output.cost(Some(price), 99).low.unwrap().to_string(), "0.0001");
-        assert_eq!(output.cost(Some(price), 99).high, None);
+        let price = Price::flat(dollar, dollar, dollar);
+        assert_eq!(output.cost(Some(&price), 99).low.unwrap().to_string(), "0.0001");
+        assert_eq!(output.cost(Some(&price), 99).high, None);
     }
 }

@@ -214,7 +214,7 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
             params,
             input_tokens: call.input_tokens,
             output_tokens: output,
-            cost_usd: output.cost(model.price, call.input_tokens),
+            cost_usd: output.cost(model.price.as_ref(), call.input_tokens),
         }
     });
     Ok(stops.collect())

@@ -13,7 +13,7 @@
 //! - A job that is ready to run: `plan` (its templates compiled), `prepare` (a row's request), `key`, `selection`, `bounds`
 //!   (what a budget needs), `connect` (from providers to `upstream`s).
 //! - A run: `run`, which starts `feed` (with `window`, and `lagging` for rows that were passed over) and `recorder` (with
-//!   `progress`, `board`, `stream`), and writes the `output`.
+//!   `progress`, `board`, `stream`, `sources` of prices), and writes the `output`.
 //! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `hedge` (a second one beside a
 //!   slow one), `trail` (what it tells), on what all rows share: `shared`, `budget`.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
@@ -35,7 +35,6 @@ mod export;
 mod feed;
 mod ground;
 mod hedge;
-mod held;
 mod key;
 mod lagging;
 mod lock;
@@ -52,6 +51,7 @@ mod run;
 mod selection;
 mod shared;
 mod shutdown;
+mod sources;
 mod stream;
 mod survey;
 mod trail;

@@ -16,6 +16,7 @@ use super::progress::Progress;
 use super::rules::Rules;
 use super::selection::Subset;
 use super::shutdown::Stop;
+use super::sources::PriceSources;
 use super::stream::Stream;
 use super::upstream::Upstream;
 use super::window::WindowPermit;
@@ -23,7 +24,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, Held, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+use crate::types::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -72,8 +73,7 @@ pub(super) struct RecorderParts {
     pub subset: Subset,
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
-    /// How long rows waited for each model in earlier invocations.
-    pub held: Held,
+    pub price_sources: PriceSources,
     /// When the invocation began.
     pub began: Instant,
 }
@@ -90,6 +90,7 @@ pub(super) struct Recorder {
     job_name: String,
     subset: Subset,
     whole_job: Option<u64>,
+    price_sources: PriceSources,
     /// The run that was there when the invocation began.
     pub resumed: Option<RunNumber>,
     /// Permits of lines that are not yet written.
@@ -109,7 +110,7 @@ impl Recorder {
         Self {
             flight: parts.store.flight(),
             resumed: parts.store.ledger().open_run().map(|run| run.run),
-            progress: Progress::new(parts.board, parts.upstreams, parts.began, parts.held),
+            progress: Progress::new(parts.board, parts.upstreams, parts.began),
             store: parts.store,
             stream: parts.stream,
             stop: parts.stop,
@@ -119,6 +120,7 @@ impl Recorder {
             job_name: parts.job_name,
             subset: parts.subset,
             whole_job: parts.whole_job,
+            price_sources: parts.price_sources,
             held: Vec::new(),
             told_drain: None,
             told_pause: false,
@@ -359,7 +361,7 @@ impl Recorder {
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({
             "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
-            "held": self.progress.held(),
+            "price_sources": self.price_sources.after(&self.progress.totals),
         });
         self.store.save_totals(&extra)
     }
@@ -377,7 +379,6 @@ impl Recorder {
             let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
             self.tell(&Event::Note { message: message.to_owned(), warning: false });
         }
-        self.progress.watch(now);
         for change in self.progress.state_changes(now) {
             self.tell(&change);
         }

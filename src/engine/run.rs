@@ -10,8 +10,6 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -36,6 +34,7 @@ use super::rules::Rules;
 use super::selection::{Selection, Subset};
 use super::shared::Shared;
 use super::shutdown::Stop;
+use super::sources::PriceSources;
 use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
@@ -45,7 +44,7 @@ use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
 use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store, read_totals};
-use crate::types::{CallNumber, Held, Key, TrailEntry};
+use crate::types::{CallNumber, Key, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -287,7 +286,6 @@ impl Run {
     }
 
     fn new_recorder(&self, store: Store, stream: Option<Stream>, watcher: Watcher, began: Instant) -> Recorder {
-        let before = told_before(&self.state);
         Recorder::new(RecorderParts {
             store,
             board: Arc::clone(&self.board),
@@ -299,8 +297,8 @@ impl Run {
             stream,
             job_name: self.plan.job.name.clone(),
             subset: self.subset.clone(),
-            whole_job: before.get("whole_job").and_then(Value::as_u64),
-            held: before.get("held").and_then(|held| Held::deserialize(held).ok()).unwrap_or_default(),
+            whole_job: whole_job_before(&self.state),
+            price_sources: PriceSources::new(&self.plan, &self.state),
             began,
         })
     }
@@ -388,10 +386,10 @@ impl Run {
     }
 }
 
-/// What an earlier invocation had to say besides its sums.
-fn told_before(state: &StateDir) -> Map<String, Value> {
+/// How many rows the whole job had when an earlier invocation counted them.
+fn whole_job_before(state: &StateDir) -> Option<u64> {
     // Totals that cannot be read are written anew in a second.
-    read_totals(state).ok().flatten().map(|totals| totals.extra).unwrap_or_default()
+    read_totals(state).ok().flatten()?.extra.get("whole_job")?.as_u64()
 }
 
 /// How this invocation finds what is done.

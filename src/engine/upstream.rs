@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::estimate;
 use crate::limit::{ModelGate, Need};
 use crate::provider::Provider;
-use crate::types::{Failure, FailureKind, Latency, Money, Price, Usage};
+use crate::types::{Billing, Failure, FailureKind, Latency, Money, Price, PriceSource, Usage};
 
 /// How long a provider that never answered may be down.
 const PATIENCE_WITH_STRANGERS: Duration = Duration::from_mins(1);
@@ -71,10 +71,14 @@ pub(super) struct Upstream {
     pub members: Vec<Member>,
     pub gate: Arc<ModelGate>,
     pub price: Option<Price>,
+    /// What a reply tells of its cost counts before the price, unless the job gives that.
+    believes_replies: bool,
     /// Tokens that a request and its answer may have at most.
     pub context: Option<u64>,
     /// Output tokens at most, where the params do not say it.
     pub max_output: Option<u64>,
+    /// The same, where it is nothing but a bound: no limit counts it.
+    output_bound: Option<u64>,
     /// How long a row's calls and backoffs may take.
     pub row_timeout: Duration,
     removed: OnceLock<Failure>,
@@ -104,9 +108,11 @@ impl Upstream {
             wire: model.wire.as_str().into(),
             members: parts.members,
             gate: parts.gate,
-            price: model.price,
+            price: model.price.clone(),
+            believes_replies: model.price_source == PriceSource::Provider,
             context: model.context,
             max_output: model.max_output,
+            output_bound: model.output_bound(),
             row_timeout: parts.row_timeout,
             removed: OnceLock::new(),
             given_up: OnceLock::new(),
@@ -224,7 +230,8 @@ impl Upstream {
 
     /// The tokens to reserve for a request: its text at four bytes a token, and the output that it asks for.
     pub fn need(&self, messages: &str, params: &Map<String, Value>) -> Need {
-        Need { input: estimate::input_tokens(messages), output: self.output_cap(params).unwrap_or(0) }
+        let output = estimate::output_cap(&|name| params.get(name), self.max_output);
+        Need { input: estimate::input_tokens(messages), output: output.unwrap_or(0) }
     }
 
     /// Whether a request is surely longer than the model's context.
@@ -234,28 +241,24 @@ impl Upstream {
 
     /// The most that a call can cost; `None` where no price or no output cap is known.
     pub fn worst_cost(&self, messages: &str, params: &Map<String, Value>) -> Option<Money> {
-        let price = self.price?;
-        if price == Price::FREE {
+        let price = self.price.as_ref()?;
+        if price.is_free() {
             return Some(Money::ZERO);
         }
         // No tokenizer makes more tokens than bytes.
         let input_tokens = messages.len() as u64 + estimate::params_bytes(params);
-        let output_tokens = self.output_cap(params)?;
-        let dearest = Price { input: price.input.max(price.cached_input), ..price };
-        Some(dearest.cost(&Usage { input_tokens, output_tokens, ..Usage::default() }))
+        let output_tokens = estimate::output_cap(&|name| params.get(name), self.output_bound)?;
+        price.at_most(input_tokens, output_tokens)
     }
 
-    /// What a call with this usage cost; `None` where that is not known.
-    pub fn cost(&self, usage: Option<&Usage>) -> Option<Money> {
-        match (self.price, usage) {
-            (Some(Price::FREE), _) => Some(Money::ZERO),
-            (Some(price), Some(usage)) => Some(price.cost(usage)),
-            (Some(_), None) | (None, _) => None,
+    /// What a call cost that ended at this time, with this usage and what its reply tells of the bill; `None` where that is
+    /// not known.
+    pub fn cost(&self, usage: Option<&Usage>, billing: &Billing, at_ms: u64) -> Option<Money> {
+        if let Some(told) = billing.cost.filter(|_| self.believes_replies) {
+            return Some(told);
         }
-    }
-
-    fn output_cap(&self, params: &Map<String, Value>) -> Option<u64> {
-        estimate::output_cap(&|name| params.get(name), self.max_output)
+        let price = self.price.as_ref()?;
+        if price.is_free() { Some(Money::ZERO) } else { price.bill(usage?, billing, at_ms) }
     }
 }
 

@@ -31,6 +31,8 @@ pub struct JobArgs {
     pub max_failures: Option<String>,
     /// `--max-cost`: USD, or USD a day or month.
     pub max_cost: Option<String>,
+    /// `--prices`: a price file, from the working directory.
+    pub prices: Option<PathBuf>,
     /// A key's variable that is not set is no problem: nothing is to be sent. [`super::JobProvider::missing_keys`]
     /// tells it.
     pub keys_optional: bool,

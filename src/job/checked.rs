@@ -15,7 +15,7 @@ use crate::provider::ProviderSettings;
 use crate::retry::RetrySettings;
 use crate::sink::OutputSettings;
 use crate::source::{Format, InputSettings};
-use crate::types::Price;
+use crate::types::{Price, PriceSource};
 
 /// A checked job. Expressions and templates stand as text: whoever compiles them tells what is wrong with
 /// [`Job::problem`].
@@ -101,12 +101,16 @@ pub struct Model {
     pub wire: String,
     /// `None`: not known. A model of an own server without a price is free.
     pub price: Option<Price>,
+    /// Where that comes from.
+    pub price_source: PriceSource,
     /// Its own limits, beside the provider's.
     pub limits: Limits,
-    /// Tokens that input and output may have together.
+    /// Tokens that input and output may have together, as the job says, else as is listed.
     pub context: Option<u64>,
-    /// Tokens that an answer may have.
+    /// Tokens that an answer may have, as the job says.
     pub max_output: Option<u64>,
+    /// Tokens that an answer may have at most, as is listed: its provider sees to it.
+    pub listed_max_output: Option<u64>,
     /// Default params.
     pub params: Map<String, Value>,
 }
@@ -128,6 +132,8 @@ pub struct JobProvider {
     pub adaptive: bool,
     /// Whether it is a server of the user's own, where models cost nothing unless they have a price.
     pub free: bool,
+    /// Whose list prices its models cost, by the table's name: it is reached at an address of that provider's own.
+    pub listed_as: Option<&'static str>,
     /// The variables that its keys came from, or would come from.
     pub key_envs: Vec<String>,
     /// The variables of keys that it needs and that are not set. Only where [`super::JobArgs::keys_optional`] lets it pass, or
@@ -135,10 +141,24 @@ pub struct JobProvider {
     pub missing_keys: Vec<String>,
 }
 
+impl Model {
+    /// Tokens that an answer has at most, where the params do not say it.
+    #[must_use]
+    pub fn output_bound(&self) -> Option<u64> {
+        self.max_output.or(self.listed_max_output)
+    }
+}
+
 impl JobProvider {
     /// How each of its members is reached: at least one. Each has limits and health of its own.
     pub fn members(&self) -> impl Iterator<Item = &ProviderSettings> {
         std::iter::once(&self.settings).chain(&self.further)
+    }
+
+    /// The host of its address; empty where it has none yet.
+    pub(super) fn host(&self) -> String {
+        let uri = self.settings.base_url.parse::<http::Uri>().ok();
+        uri.as_ref().and_then(http::Uri::host).unwrap_or_default().to_ascii_lowercase()
     }
 
     /// What tells this member from the others: its address, and the name of its key's variable.

@@ -41,6 +41,32 @@ pub(super) const KNOWN: [Known; 15] = [
     own("lmstudio", Profile::LmStudio, "http://localhost:1234/v1"),
 ];
 
+/// Whose list prices calls to this host cost, by the table's name; `None`: those of nobody that is known. A gateway has
+/// prices of its own, whatever it speaks like, and so have other regions of some.
+pub(super) fn listed_as(profile: Profile, host: &str) -> Option<&'static str> {
+    let within = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    let (listed, own) = match profile {
+        Profile::OpenAi => ("openai", within("api.openai.com")),
+        Profile::Azure => ("azure", true),
+        Profile::Anthropic => ("anthropic", host == "api.anthropic.com"),
+        Profile::Gemini => ("gemini", host == "generativelanguage.googleapis.com"),
+        Profile::Qwen => {
+            let singapore = host == "dashscope-intl.aliyuncs.com" || within("ap-southeast-1.maas.aliyuncs.com");
+            ("dashscope", singapore)
+        }
+        Profile::Mistral => ("mistral", host == "api.mistral.ai"),
+        Profile::Groq => ("groq", host == "api.groq.com"),
+        Profile::DeepSeek => ("deepseek", host == "api.deepseek.com"),
+        Profile::Together => ("together", host == "api.together.xyz" || host == "api.together.ai"),
+        Profile::Fireworks => ("fireworks", host == "api.fireworks.ai"),
+        Profile::OpenRouter => ("openrouter", host == "openrouter.ai"),
+        Profile::Xai => ("xai", within("api.x.ai")),
+        Profile::Cerebras => ("cerebras", host == "api.cerebras.ai"),
+        Profile::Ollama | Profile::Vllm | Profile::LmStudio | Profile::Generic => return None,
+    };
+    own.then_some(listed)
+}
+
 /// The built-in provider of this name.
 pub(super) fn known(name: &str) -> Option<&'static Known> {
     KNOWN.iter().find(|known| known.name == name)

@@ -7,12 +7,13 @@ use super::args::JobArgs;
 use super::checked::Job;
 use super::environment::Environment;
 use super::files::{Gathered, gather};
-use super::problem::{JobError, Problems};
+use super::problem::{JobError, Problem, Problems};
 use super::reader::{Reader, Scope};
 use super::spec::{
     Input, Linked, Run, link, read_input, read_models, read_output, read_providers, read_retry, read_run, read_tasks,
 };
 use super::tree::{Node, Spot, Table, Value, dotted};
+use crate::price::Prices;
 use crate::retry::RetrySettings;
 use crate::sink::OutputSettings;
 
@@ -23,7 +24,7 @@ use crate::sink::OutputSettings;
 /// All that is wrong with the job, at once.
 pub fn load(args: &JobArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Job, JobError> {
     let problems = Problems::default();
-    let job = gather(args, &problems).and_then(|gathered| check(&gathered, env, args.keys_optional, &problems));
+    let job = gather(args, &problems).and_then(|gathered| check(&gathered, args, env, &problems));
     let problems = problems.into_sorted();
     match job {
         Some(job) if problems.is_empty() => Ok(job),
@@ -68,14 +69,15 @@ struct Top {
 
 fn check(
     gathered: &Gathered,
+    args: &JobArgs,
     env: &dyn Fn(&str) -> Option<String>,
-    keys_optional: bool,
     problems: &Problems,
 ) -> Option<Job> {
     let mut environment = environment(gathered, env, problems);
-    environment.keys_optional = keys_optional;
+    environment.keys_optional = args.keys_optional;
     let scope = Scope { problems, environment: &environment };
-    let top = Reader::root(&gathered.tree, &gathered.spot, scope, read_top)?;
+    let prices = prices(args, gathered, problems);
+    let top = Reader::root(&gathered.tree, &gathered.spot, scope, |reader| read_top(reader, &prices))?;
     let (input, output) = (top.input?, top.output?);
     let stem = gathered.file.file_stem().unwrap_or_default();
     Some(Job {
@@ -108,6 +110,19 @@ fn check(
     })
 }
 
+/// What is listed, with the file of `--prices`.
+fn prices(args: &JobArgs, gathered: &Gathered, problems: &Problems) -> Prices {
+    let Some(path) = &args.prices else { return Prices::default() };
+    Prices::with_file(path).unwrap_or_else(|error| {
+        let folder = gathered.file.parent().unwrap_or(&gathered.file);
+        let text = error.to_string();
+        let (message, hint) = text.split_once("\n  hint: ").unwrap_or((&text, ""));
+        let problem = Problem::new(&Spot::flag("--prices", folder), "", message);
+        problems.add(Problem { hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()), ..problem });
+        Prices::default()
+    })
+}
+
 /// The environment with `env_file`, whose own path can use the process's variables only.
 fn environment<'a>(
     gathered: &Gathered,
@@ -125,7 +140,7 @@ fn environment<'a>(
     environment
 }
 
-fn read_top(reader: &Reader<'_>) -> Option<Top> {
+fn read_top(reader: &Reader<'_>, prices: &Prices) -> Option<Top> {
     // Read before: the other sections may use what it says.
     let _ = reader.take("env_file");
     let name = reader.section("job", |reader| Some(reader.take("name")?.text()?.to_owned())).flatten();
@@ -134,11 +149,11 @@ fn read_top(reader: &Reader<'_>) -> Option<Top> {
     let retry = reader.section("retry", read_retry);
     let run = reader.section("run", read_run);
     let vars = reader.take("vars").map(|field| field.json_table());
-    let models = reader.section("models", read_models).unwrap_or_default();
+    let models = reader.section("models", |reader| read_models(reader, prices)).unwrap_or_default();
     let providers = reader.section("providers", read_providers).unwrap_or_default();
     let tasks = reader.section("tasks", read_tasks).unwrap_or_default();
     let all_models = input.as_ref().is_some_and(|input| input.allow_overrides);
-    let linked = link(tasks, models, providers, all_models);
+    let linked = link(tasks, models, providers, all_models, prices);
     Some(Top {
         name,
         input,

@@ -87,9 +87,10 @@ enum Phase {
 #[derive(Debug)]
 struct Level {
     began: Option<Instant>,
-    /// Since when all of it is in use.
+    /// Since when all of it is in use, by as many calls of its own as it is judged by.
     full_at: Option<Instant>,
-    /// Answers to calls that were sent on this level.
+    /// Calls that were sent on this level, and answers to them.
+    sent: f64,
     answers: f64,
     refused: f64,
     /// How long the answers of the level before took, and how much longer than those of the one before that.
@@ -99,7 +100,12 @@ struct Level {
 
 impl Level {
     fn after(before: Option<f64>, longer: f64) -> Self {
-        Self { began: None, full_at: None, answers: 0.0, refused: 0.0, before, longer }
+        Self { began: None, full_at: None, sent: 0.0, answers: 0.0, refused: 0.0, before, longer }
+    }
+
+    /// How many answers judge a level of so many calls.
+    fn wanted(limit: f64) -> f64 {
+        (limit / 2.0).max(LEAST_ANSWERS)
     }
 }
 
@@ -170,6 +176,7 @@ impl Adaptive {
         self.meter.turn(now, in_flight);
         if let Phase::Start(level) = &mut self.phase {
             level.began.get_or_insert(now);
+            level.sent += 1.0;
         }
         if number(in_flight) >= BINDING * self.limit {
             self.is_full(now);
@@ -180,7 +187,8 @@ impl Adaptive {
     fn is_full(&mut self, now: Instant) {
         let quiet_from_now = now + seconds(self.latency * 3.0).max(QUIET);
         match &mut self.phase {
-            Phase::Start(level) if level.full_at.is_none() => {
+            // The answers to calls of the level before come at other times: one that is full of them would look slow.
+            Phase::Start(level) if level.full_at.is_none() && level.sent >= Level::wanted(self.limit) => {
                 level.full_at = Some(now);
                 self.meter.begin(now);
             }
@@ -345,20 +353,25 @@ impl Adaptive {
         let Phase::Start(level) = &mut self.phase else { return };
         let Some(full_at) = level.full_at else { return };
         let took = now.duration_since(full_at).as_secs_f64();
+        let wanted = Level::wanted(self.limit);
+        let longer = level.before.map_or(1.0, |before| took / before);
+        let is_slow = longer > MUCH_LONGER + BY_CHANCE / wanted.sqrt();
+        if !is_slow && level.answers < wanted {
+            return;
+        }
+        // Only now: when many calls end together, few are in flight for a moment.
         if self.meter.mean(now).is_some_and(|in_flight| in_flight < IN_USE * self.limit) {
             *level = Level::after(level.before, level.longer);
             return;
         }
-        let wanted = (self.limit / 2.0).max(LEAST_ANSWERS);
-        let longer = level.before.map_or(1.0, |before| took / before);
         // Calls that went out one by one were answered before the level was full: that made it look quick, and the next slow.
         let took_at_most = level.began.map_or(took, |began| now.duration_since(began).as_secs_f64());
-        if longer > MUCH_LONGER + BY_CHANCE / wanted.sqrt() {
+        if is_slow {
             self.limit = (self.limit / 2.0 / level.longer.max(1.0).sqrt()).max(1.0);
             self.climb(now, FIRST_STEP);
-        } else if level.answers >= wanted && self.limit >= self.most {
+        } else if self.limit >= self.most {
             self.rest(now, LONG_REST);
-        } else if level.answers >= wanted {
+        } else {
             *level = Level::after(Some(took_at_most), longer);
             self.limit = (self.limit * 2.0).min(self.most);
             self.calm = 0.0;

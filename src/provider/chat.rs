@@ -12,7 +12,7 @@ use super::classify;
 use super::profile::Profile;
 use super::settings::TokenParam;
 use super::{Answer, CallError, ModelRequest, Provider};
-use crate::types::{Failure, FailureKind, RateReport, Transport, TransportError, WireReply, WireRequest};
+use crate::types::{Billing, Failure, FailureKind, RateReport, Transport, TransportError, WireReply, WireRequest};
 
 const PATH: &str = "chat/completions";
 
@@ -97,6 +97,7 @@ fn call_error(failure: Failure, possibly_billed: bool) -> CallError {
         rate: RateReport::new(),
         retryable: None,
         usage: None,
+        billing: Billing::default(),
         request_id: None,
         possibly_billed,
         body: None,

@@ -11,7 +11,7 @@ use super::rules::STATUS_OF_CODE;
 use super::verdict::{self, Evidence};
 use super::{Answer, CallError};
 use super::{rates, wait};
-use crate::types::{Failure, FailureKind, RateReport, ReplyError, ReplyView, Usage};
+use crate::types::{Billing, Failure, FailureKind, RateReport, ReplyError, ReplyView, Usage};
 use crate::types::{WireReply, read_reply, read_usage};
 
 /// Reasons to stop that mean the output limit.
@@ -53,8 +53,9 @@ struct Received<'a> {
 }
 
 fn answer(received: Received<'_>, view: ReplyView) -> Result<Answer, Box<CallError>> {
+    let billing = trusted(view.billing.clone(), received.profile);
     if let Some((kind, message)) = unusable(received.profile, &view) {
-        return Err(Box::new(CallError { usage: view.usage, ..received.failed(kind, message) }));
+        return Err(Box::new(CallError { usage: view.usage, billing, ..received.failed(kind, message) }));
     }
     let reply = received.reply;
     Ok(Answer {
@@ -62,6 +63,7 @@ fn answer(received: Received<'_>, view: ReplyView) -> Result<Answer, Box<CallErr
         content: view.content,
         finish_reason: view.finish_reason,
         usage: view.usage,
+        billing: Box::new(billing),
         request_id: request_id(&reply.headers),
         rate: received.rate,
         body: reply.body.clone(),
@@ -107,12 +109,12 @@ fn is_one_of(reason: Option<&str>, names: &[&str]) -> bool {
 fn no_answer(received: Received<'_>, error: &ReplyError) -> CallError {
     let reply = received.reply;
     let json = serde_json::from_slice::<Value>(&reply.body).ok();
-    let usage = json.as_ref().and_then(read_usage);
+    let (usage, billing) = told_usage(json.as_ref(), received.profile);
     let (kind, message) = match (error, &json) {
         (ReplyError::Error(_), Some(json)) => {
             let said = reading::said_in(json);
             let status = status_within(&said);
-            return CallError { usage, ..received.refused(&said, status, message_of(&said, status)) };
+            return CallError { usage, billing, ..received.refused(&said, status, message_of(&said, status)) };
         }
         (ReplyError::NoChoices, Some(json)) if blocked(json).is_some() => {
             let reason = blocked(json).unwrap_or_default();
@@ -124,7 +126,7 @@ fn no_answer(received: Received<'_>, error: &ReplyError) -> CallError {
     };
     let possibly_billed = kind == FailureKind::MalformedReply && usage.is_none();
     let retry_after = wait::told(&reply.headers, json.as_ref().and_then(|json| reading::said_in(json).wait));
-    CallError { retry_after, usage, possibly_billed, ..received.failed(kind, message) }
+    CallError { retry_after, usage, billing, possibly_billed, ..received.failed(kind, message) }
 }
 
 /// The status that an error would have had which came with a good one, as gateways send it when the provider fails after
@@ -159,7 +161,25 @@ fn http_error(received: Received<'_>) -> CallError {
         Some(place) => format!("it redirects to {}: set base_url to match", String::from_utf8_lossy(place.as_bytes())),
         None => message_of(&said, reply.status),
     };
-    received.refused(&said, reply.status, message)
+    let json = tells_usage(&reply.body).then(|| serde_json::from_slice::<Value>(&reply.body).ok()).flatten();
+    let (usage, billing) = told_usage(json.as_ref(), received.profile);
+    CallError { usage, billing, ..received.refused(&said, reply.status, message) }
+}
+
+/// Few errors do, and most bodies need not be read for it.
+fn tells_usage(body: &[u8]) -> bool {
+    memchr::memmem::find(body, b"\"usage\"").is_some()
+}
+
+/// The tokens that a body tells although it is no answer: they are billed.
+fn told_usage(body: Option<&Value>, profile: Profile) -> (Option<Usage>, Billing) {
+    let (usage, billing) = body.and_then(read_usage).unzip();
+    (usage, trusted(billing.unwrap_or_default(), profile))
+}
+
+/// A gateway may tell a cost of its own making: only who bills by what it tells is believed.
+fn trusted(billing: Billing, profile: Profile) -> Billing {
+    Billing { cost: billing.cost.filter(|_| profile.tells_cost()), ..billing }
 }
 
 fn message_of(said: &Said, status: u16) -> String {
@@ -210,7 +230,8 @@ impl Received<'_> {
             retry_after: None,
             rate: self.rate,
             retryable: header("x-should-retry").and_then(|value| value.trim().parse().ok()),
-            usage: None::<Usage>,
+            usage: None,
+            billing: Billing::default(),
             request_id: request_id(&reply.headers),
             possibly_billed: false,
             body: Some(reply.body.clone()),

@@ -28,7 +28,7 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::types::{Failure, RateReport, Usage};
+use crate::types::{Billing, Failure, RateReport, Usage};
 
 pub use chat::ChatProvider;
 pub use error::ProviderError;
@@ -62,6 +62,8 @@ pub struct Answer {
     pub finish_reason: Option<String>,
     /// The tokens, where the provider tells them.
     pub usage: Option<Usage>,
+    /// What it tells of its bill; a cost only where the provider's word on it is the truth.
+    pub billing: Box<Billing>,
     /// The provider's id of the call.
     pub request_id: Option<String>,
     /// The model stopped at its output limit.
@@ -86,6 +88,8 @@ pub struct CallError {
     pub retryable: Option<bool>,
     /// The tokens, where a reply told them although it is no answer: they are billed.
     pub usage: Option<Usage>,
+    /// What it told of its bill; a cost only where the provider's word on it is the truth.
+    pub billing: Billing,
     /// The provider's id of the call.
     pub request_id: Option<String>,
     /// The request was sent, and what came back does not say whether it was billed.

@@ -56,6 +56,12 @@ impl Profile {
             }
         }
     }
+
+    /// Whether what its replies say of their cost is what it bills.
+    #[must_use]
+    pub const fn tells_cost(self) -> bool {
+        matches!(self, Self::OpenRouter | Self::Xai)
+    }
 }
 
 #[cfg(test)]

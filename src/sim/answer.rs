@@ -74,6 +74,20 @@ impl Answer {
         answer
     }
 
+    /// The same with a part of the prompt read from the cache, and some reasoning before the text.
+    pub(super) fn with_parts(mut self, request: &ChatRequest<'_>, cached_share: f64, reasoning: u64) -> Self {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+        let cached = (self.usage.input_tokens as f64 * cached_share) as u64;
+        self.usage.cached_input_tokens = cached;
+        if reasoning > 0 && self.finish_reason != "content_filter" {
+            let cap = request.output_cap();
+            self.usage.reasoning_tokens = cap.map_or(reasoning, |cap| reasoning.min(cap));
+            self.cap(cap.map(|cap| cap - self.usage.reasoning_tokens));
+            self.usage.output_tokens = self.usage.reasoning_tokens + tokens(&self.content);
+        }
+        self
+    }
+
     fn new(mark: String, content: String, manner: Manner) -> Self {
         let finish_reason = if manner == Manner::Filtered { "content_filter" } else { "stop" };
         let mut answer = Self { mark, content, finish_reason, usage: Usage::default() };
@@ -114,7 +128,8 @@ impl Answer {
                 prompt_tokens: self.usage.input_tokens,
                 completion_tokens: self.usage.output_tokens,
                 total_tokens: self.usage.total(),
-                prompt_tokens_details: Cached { cached_tokens: 0 },
+                prompt_tokens_details: Cached { cached_tokens: self.usage.cached_input_tokens },
+                completion_tokens_details: Reasoned { reasoning_tokens: self.usage.reasoning_tokens },
             },
         };
         // Texts and numbers always serialise; an empty body would show at once.
@@ -230,6 +245,12 @@ struct Tokens {
     completion_tokens: u64,
     total_tokens: u64,
     prompt_tokens_details: Cached,
+    completion_tokens_details: Reasoned,
+}
+
+#[derive(Serialize)]
+struct Reasoned {
+    reasoning_tokens: u64,
 }
 
 #[derive(Serialize)]

@@ -25,6 +25,12 @@ pub struct SimLedger {
     pub input_tokens: u64,
     /// Output tokens on the bill.
     pub output_tokens: u64,
+    /// Those of the input that were read from the cache.
+    #[serde(default)]
+    pub cached_input_tokens: u64,
+    /// Those of the output that were spent on reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
     /// The same by model.
     pub by_model: BTreeMap<String, ModelLedger>,
     /// The most requests in any sliding second, refused ones too.
@@ -93,6 +99,12 @@ pub struct ModelLedger {
     pub input_tokens: u64,
     /// Output tokens on the bill.
     pub output_tokens: u64,
+    /// Those of the input that were read from the cache.
+    #[serde(default)]
+    pub cached_input_tokens: u64,
+    /// Those of the output that were spent on reasoning.
+    #[serde(default)]
+    pub reasoning_tokens: u64,
 }
 
 /// Keeps the ledger.
@@ -166,9 +178,13 @@ impl Books {
         entry.billed += 1;
         entry.input_tokens += usage.input_tokens;
         entry.output_tokens += usage.output_tokens;
+        entry.cached_input_tokens += usage.cached_input_tokens;
+        entry.reasoning_tokens += usage.reasoning_tokens;
         self.ledger.billed += 1;
         self.ledger.input_tokens += usage.input_tokens;
         self.ledger.output_tokens += usage.output_tokens;
+        self.ledger.cached_input_tokens += usage.cached_input_tokens;
+        self.ledger.reasoning_tokens += usage.reasoning_tokens;
         let tokens = self.tokens.push(now, usage.total());
         self.ledger.max_tokens_per_minute = self.ledger.max_tokens_per_minute.max(tokens);
         self.note(now, |second| second.billed_tokens += usage.total());

@@ -70,6 +70,11 @@ pub struct SimSettings {
     /// JSON are as long as their schema makes them.
     #[serde(deserialize_with = "numbers")]
     pub output_tokens: Option<RangeInclusive<u64>>,
+    /// The share of each prompt's tokens that is read from the cache.
+    #[serde(deserialize_with = "share")]
+    pub cached_share: f64,
+    /// Tokens that each answer spends on reasoning: they are part of its output, and of what may be said at most.
+    pub reasoning_tokens: u64,
     /// Counts the answers by their mark in the ledger. Memory grows with every distinct request.
     pub count_marks: bool,
     /// Keeps figures of every second in the ledger. Memory grows with time.
@@ -99,6 +104,8 @@ impl Default for SimSettings {
             key: None,
             quota: None,
             output_tokens: None,
+            cached_share: 0.0,
+            reasoning_tokens: 0,
             count_marks: false,
             count_seconds: false,
         }
@@ -138,6 +145,14 @@ fn shares<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Fault, 
         return Err(D::Error::custom("the shares of all faults together are over 1"));
     }
     Ok(shares)
+}
+
+fn share<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let share = f64::deserialize(deserializer)?;
+    if !(0.0..=1.0).contains(&share) {
+        return Err(D::Error::custom("a share of tokens lies between 0 and 1: 0.9 is nine in ten"));
+    }
+    Ok(share)
 }
 
 fn spread<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {

@@ -23,7 +23,7 @@ struct Sample {
 impl Sample {
     fn succeeded(number: u64, reply: &Value, row: Value) -> Self {
         let place = Place { file: Arc::from("data/reviews.csv"), line: number + 1 };
-        let usage = Usage { input_tokens: 412, cached_input_tokens: 0, output_tokens: 18, reasoning_tokens: 0 };
+        let usage = Usage { input_tokens: 412, cached_input_tokens: 0, output_tokens: 18, ..Usage::default() };
         let outcome = OutcomeLine {
             id_hash: None,
             row_hash: None,

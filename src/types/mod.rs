@@ -3,46 +3,44 @@
 //! Owns plain data and its laws (exact money, stable keys, failure kinds). Does no I/O, knows no clock and imports no
 //! other room.
 
+mod billing;
 mod charges;
 mod counts;
-mod course;
 mod daily;
-mod held;
 mod ids;
 mod latency;
 mod lines;
 mod moment;
 mod money;
 mod outcome;
+mod price;
+mod price_source;
 mod rate;
 mod reply;
 mod row;
-mod samples;
 mod secret;
-mod setbacks;
 mod stats;
-mod timeline;
+mod told;
 mod usage;
 mod wire;
 
+pub use billing::{Billing, Service};
 pub use charges::{Charges, RecentCharges};
 pub use counts::{RowCounts, RowsNow};
-pub use course::Course;
 pub use daily::DailyRequests;
-pub use held::{Held, HeldBack};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry};
 pub use moment::Moment;
-pub use money::{Money, Price};
+pub use money::Money;
 pub use outcome::{Failure, FailureKind};
+pub use price::{Band, OffPeak, Price, Rates, Uplift, UpliftWhen, Window};
+pub use price_source::PriceSource;
 pub use rate::{Counting, RatePer, RateReport, RateTold, RateUnit};
-pub use reply::{ReplyError, ReplyView, read_reply, read_usage};
+pub use reply::{ReplyError, ReplyView, read_reply};
 pub use row::{Place, Row};
-pub use samples::{Sample, Samples};
 pub use secret::Secret;
-pub use setbacks::{Setback, Setbacks};
 pub use stats::{Ledger, PossiblyBilled, RunTotals, Tally, TallyId, Totals};
-pub use timeline::{Step, Timeline};
+pub use told::read_usage;
 pub use usage::Usage;
 pub use wire::{Transport, TransportError, WireReply, WireRequest};

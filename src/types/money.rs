@@ -10,8 +10,6 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
-use super::Usage;
-
 const PICO_PER_USD: u64 = 1_000_000_000_000;
 
 /// An amount of US dollars in whole picodollars (10^-12 USD). Prints and serialises as an exact decimal of USD.
@@ -39,6 +37,30 @@ impl Money {
     pub fn from_usd(usd: f64) -> Option<Self> {
         // The shortest decimal that reads back as this float is what its author wrote.
         format!("{usd}").parse().ok()
+    }
+
+    /// A decimal amount times ten to the power of `shift`, as JSON writes numbers (`1.5e-07`); digits beyond a picodollar are
+    /// rounded, to the nearest. `None` where it is no number, negative or too large.
+    #[must_use]
+    pub fn from_decimal(text: &str, shift: i32) -> Option<Self> {
+        let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (whole, decimals) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{whole}{decimals}");
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let number: u128 = digits.parse().ok()?;
+        let places = i32::try_from(decimals.len()).ok()?;
+        let power = exponent.parse::<i32>().ok()?.checked_sub(places)?.checked_add(shift)?.checked_add(12)?;
+        let scale = 10_u128.checked_pow(power.unsigned_abs());
+        let pico = match (number, scale) {
+            (0, _) => 0,
+            (_, Some(scale)) if power >= 0 => number.checked_mul(scale)?,
+            (_, Some(scale)) => number / scale + u128::from(number % scale >= scale / 2 && scale > 1),
+            (_, None) if power < 0 => 0,
+            (_, None) => return None,
+        };
+        u64::try_from(pico).ok().map(Self)
     }
 
     /// The amount less `other`, at least nothing.
@@ -115,32 +137,6 @@ impl<'de> Deserialize<'de> for Money {
     }
 }
 
-/// What a model costs, as listed: USD per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Price {
-    /// USD per million input tokens.
-    pub input: Money,
-    /// USD per million input tokens that the provider read from its cache.
-    pub cached_input: Money,
-    /// USD per million output tokens, reasoning included.
-    pub output: Money,
-}
-
-impl Price {
-    /// A model that costs nothing, such as one on a server of one's own.
-    pub const FREE: Self = Self { input: Money::ZERO, cached_input: Money::ZERO, output: Money::ZERO };
-
-    /// What a call with this usage costs: exact, but for a part of a picodollar, which is rounded up.
-    #[must_use]
-    pub fn cost(&self, usage: &Usage) -> Money {
-        let cached = usage.cached_input_tokens.min(usage.input_tokens);
-        let millionths = u128::from(usage.input_tokens - cached) * u128::from(self.input.0)
-            + u128::from(cached) * u128::from(self.cached_input.0)
-            + u128::from(usage.output_tokens) * u128::from(self.output.0);
-        Money(u64::try_from(millionths.div_ceil(1_000_000)).unwrap_or(u64::MAX))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,12 +159,24 @@ mod tests {
     }
 
     #[test]
-    fn cached_tokens_are_part_of_the_input() {
-        let usd = |usd: f64| Money::from_usd(usd).unwrap();
-        let price = Price { input: usd(0.40), cached_input: usd(0.16), output: usd(1.20) };
-        let usage = Usage { input_tokens: 412, cached_input_tokens: 100, output_tokens: 18, reasoning_tokens: 0 };
-        // (312 * 0.40 + 100 * 0.16 + 18 * 1.20) / 1e6, by hand: 0.0001624
-        assert_eq!(price.cost(&usage).to_string(), "0.0001624");
+    fn decimals_of_any_notation_are_read_exactly_and_rounded_beyond_a_picodollar() {
+        let read = |text: &str, shift| Money::from_decimal(text, shift).map(|money| money.to_string());
+        for (text, shift, usd) in [
+            ("1.5e-07", 6, "0.15"),
+            ("0.00000015", 6, "0.15"),
+            ("8.333333333333334e-8", 6, "0.083333333333"),
+            ("1.4999999999999999e-07", 6, "0.15"),
+            ("3E+0", 0, "3"),
+            ("0", 6, "0"),
+            ("0e99", 6, "0"),
+            ("1e-40", 0, "0"),
+            ("0.000000000001", 0, "0.000000000001"),
+        ] {
+            assert_eq!(read(text, shift).as_deref(), Some(usd), "{text}");
+        }
+        for text in ["-1", "", ".", "1e", "e5", "1e40", "abc", "\"1\"", "null", "1.2.3"] {
+            assert_eq!(read(text, 0), None, "{text}");
+        }
     }
 
     proptest! {

@@ -6,10 +6,10 @@ use std::fmt;
 
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Usage;
+use super::told::{WireUsage, Word};
+use super::{Billing, Usage};
 
 /// What we need of a reply.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct ReplyView {
     pub refusal: Option<String>,
     /// The tokens, where the provider tells them.
     pub usage: Option<Usage>,
+    /// What it tells of its bill.
+    pub billing: Billing,
 }
 
 /// Why a body is no chat completion.
@@ -48,6 +50,10 @@ struct Body {
     choices: Option<Vec<Choice>>,
     #[serde(default)]
     usage: Option<WireUsage>,
+    #[serde(default)]
+    model: Option<Word>,
+    #[serde(default)]
+    service_tier: Option<Word>,
 }
 
 #[derive(Deserialize)]
@@ -66,58 +72,6 @@ struct Message {
     refusal: Option<String>,
     #[serde(default)]
     tool_calls: Option<Box<RawValue>>,
-}
-
-#[derive(Deserialize)]
-struct WireUsage {
-    #[serde(default)]
-    prompt_tokens: Count,
-    #[serde(default)]
-    completion_tokens: Count,
-    #[serde(default)]
-    prompt_tokens_details: Option<PromptDetails>,
-    #[serde(default)]
-    completion_tokens_details: Option<CompletionDetails>,
-    /// The name that `DeepSeek` has for the cached ones.
-    #[serde(default)]
-    prompt_cache_hit_tokens: Count,
-}
-
-#[derive(Deserialize)]
-struct PromptDetails {
-    #[serde(default)]
-    cached_tokens: Count,
-}
-
-#[derive(Deserialize)]
-struct CompletionDetails {
-    #[serde(default)]
-    reasoning_tokens: Count,
-}
-
-/// A count of tokens: some servers write `12.0`, or null for none.
-#[derive(Clone, Copy, Default)]
-struct Count(u64);
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = Option::<f64>::deserialize(deserializer)?.unwrap_or_default();
-        // Token counts are far below 2^52, and none is negative.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        Ok(Self(number.round() as u64))
-    }
-}
-
-impl From<WireUsage> for Usage {
-    fn from(wire: WireUsage) -> Self {
-        let details = wire.prompt_tokens_details.map_or(0, |details| details.cached_tokens.0);
-        Self {
-            input_tokens: wire.prompt_tokens.0,
-            cached_input_tokens: details.max(wire.prompt_cache_hit_tokens.0),
-            output_tokens: wire.completion_tokens.0,
-            reasoning_tokens: wire.completion_tokens_details.map_or(0, |details| details.reasoning_tokens.0),
-        }
-    }
 }
 
 /// A message's text: a string, or a list of parts of which those with a text count.
@@ -170,19 +124,17 @@ pub fn read_reply(body: &[u8]) -> Result<ReplyView, ReplyError> {
     }
     let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::NoChoices)?;
     let message = choice.message.unwrap_or_default();
+    let (served, tier) = (body.model.and_then(|word| word.0), body.service_tier.and_then(|word| word.0));
+    let usage = body.usage.as_ref().map(|wire| wire.usage(served.as_deref()));
+    let billing = body.usage.unwrap_or_default().billing(served, tier.as_deref());
     Ok(ReplyView {
         content: message.content,
         finish_reason: choice.finish_reason,
         tool_calls: message.tool_calls.filter(|calls| !matches!(calls.get(), "null" | "[]")),
         refusal: message.refusal,
-        usage: body.usage.map(Usage::from),
+        usage,
+        billing,
     })
-}
-
-/// The tokens that a body tells although it is no chat completion.
-#[must_use]
-pub fn read_usage(body: &Value) -> Option<Usage> {
-    WireUsage::deserialize(body.get("usage")?).ok().map(Usage::from)
 }
 
 #[cfg(test)]
@@ -198,7 +150,7 @@ mod tests {
         assert_eq!(view.content.as_deref(), Some("hi"));
         assert_eq!(view.finish_reason.as_deref(), Some("stop"));
         assert!(view.tool_calls.is_none());
-        let usage = Usage { input_tokens: 9, cached_input_tokens: 8, output_tokens: 4, reasoning_tokens: 0 };
+        let usage = Usage { input_tokens: 9, cached_input_tokens: 8, output_tokens: 4, ..Usage::default() };
         assert_eq!(view.usage, Some(usage));
     }
 
@@ -209,7 +161,7 @@ mod tests {
             "usage":{"prompt_tokens":12.0,"completion_tokens":null,"prompt_cache_hit_tokens":5}}"#;
         let view = read_reply(body).unwrap();
         assert_eq!(view.content.as_deref(), Some("ab"));
-        let usage = Usage { input_tokens: 12, cached_input_tokens: 5, output_tokens: 0, reasoning_tokens: 0 };
+        let usage = Usage { input_tokens: 12, cached_input_tokens: 5, ..Usage::default() };
         assert_eq!(view.usage, Some(usage));
     }
 

@@ -19,7 +19,7 @@ const DOCUMENTS: [&str; 8] = [
     "docs/exit-codes.md",
     "docs/job-file.md",
     "docs/limits.md",
-    "docs/report.md",
+    "docs/prices.md",
 ];
 
 /// Resembles no key, so that the hint lists all that are known.

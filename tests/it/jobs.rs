@@ -86,7 +86,7 @@ const TABLES: [(&str, &str); 14] = [
     ("output", "/properties/output"),
     ("tasks.tag", "/properties/tasks/additionalProperties"),
     ("models.cheap", "/properties/models/additionalProperties/anyOf/1"),
-    ("models.cheap.price", "/properties/models/additionalProperties/anyOf/1/properties/price"),
+    ("models.cheap.price", "/properties/models/additionalProperties/anyOf/1/properties/price/anyOf/1"),
     ("models.cheap.limits", "/properties/models/additionalProperties/anyOf/1/properties/limits"),
     ("providers.sim", "/properties/providers/additionalProperties"),
     ("providers.sim.limits", "/properties/providers/additionalProperties/properties/limits"),

@@ -3,6 +3,7 @@
 //! - `again`: failed rows sent again by `retry`, and what a change of the job sends again
 //! - `architecture`: the layer table against the code
 //! - `badinput`: inputs as people have them
+//! - `bills`: real usage objects of each family of providers, and what they cost
 //! - `budget`: what it needs, what a plan says of it, and that no run goes over it
 //! - `cli`: exit codes, streams, errors with place and hint
 //! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
@@ -43,6 +44,7 @@
 mod again;
 mod architecture;
 mod badinput;
+mod bills;
 mod budget;
 mod cli;
 mod cron;

@@ -177,8 +177,8 @@ pub fn assert_books(world: &World, rows: &[Row], bill: &SimLedger) -> u64 {
 fn billed(bill: &SimLedger) -> Money {
     let usd = |usd: f64| Money::from_usd(usd).unwrap();
     let SimLedger { input_tokens, output_tokens, .. } = *bill;
-    let price = Price { input: usd(1.0), cached_input: usd(1.0), output: usd(2.0) };
-    price.cost(&Usage { input_tokens, output_tokens, ..Usage::default() })
+    let price = Price::flat(usd(1.0), usd(1.0), usd(2.0));
+    price.cost(&Usage { input_tokens, output_tokens, ..Usage::default() }).unwrap()
 }
 
 fn assert_each_call_is_told_once(lines: &[LogLine]) {

@@ -31,6 +31,7 @@ fn job_args(args: &ExplainArgs, global: &Global) -> JobArgs {
     JobArgs {
         job_file: args.job.clone(),
         config: global.config.clone(),
+        prices: global.prices.clone(),
         set: args.set.clone(),
         input: args.input.clone(),
         model: args.model.clone(),

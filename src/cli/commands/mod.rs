@@ -7,6 +7,7 @@ pub mod explain;
 pub mod export;
 pub mod init;
 pub mod man;
+pub mod models;
 pub mod plan;
 pub mod prune;
 pub mod report;

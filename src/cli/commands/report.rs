@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use overnight::job::Job;
-use overnight::report::{PriceSource, Report, to_csv, to_html, to_json, to_markdown};
+use overnight::report::{Report, to_csv, to_json, to_markdown};
 use overnight::store::Standing;
-use overnight::types::{Held, Ledger, Money, Price};
+use overnight::types::{Money, PriceSource};
 
 use super::standing::{ReadError, load, rows_now, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
@@ -27,18 +27,16 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
         print(&screen::nothing_yet(&job.name, &args.job, global.json));
         return Ok(());
     };
-    let source = |provider: &str, model: &str| price_source(&job, &standing.ledger, provider, model);
+    let source = |provider: &str, model: &str| price_source(&job, &standing, provider, model);
     // Totals that are lost do not tell how many rows there are.
     let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
-    let report = Report::new(&job.name, &standing.ledger, standing.at, args.run, &source)?;
-    let report = report.with_rows(rows).with_held(held(&standing));
+    let report = Report::new(&job.name, &standing.ledger, args.run, &source)?.with_rows(rows);
     let text = match args.format {
         ReportFormat::Json => to_json(&report)?,
         ReportFormat::Table if global.json => to_json(&report)?,
         ReportFormat::Csv => to_csv(&report)?,
         ReportFormat::Markdown => to_markdown(&report),
-        ReportFormat::Html => to_html(&report)?,
-        ReportFormat::Table => screen::report_text(&report, &args.job),
+        ReportFormat::Table => screen::report_text(&report),
     };
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         None => print(&text),
@@ -49,28 +47,26 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     Ok(())
 }
 
-/// How long rows of the last run waited for its models, as far as that was told.
-fn held(standing: &Standing) -> Held {
-    let told = standing.extra.get("held").cloned().unwrap_or_default();
-    serde_json::from_value(told).unwrap_or_default()
-}
-
-/// A model that the job no longer has was priced when it ran, if its cost is known.
-fn price_source(job: &Job, ledger: &Ledger, provider: &str, model: &str) -> PriceSource {
-    let found = job.models.iter().find_map(|known| {
-        let theirs = job.providers.get(known.provider)?;
-        (theirs.settings.name == provider && known.wire == model).then_some((known, theirs))
+/// Where a model's price came from when it ran, else where it comes from now. One that the job no longer has was priced
+/// when it ran, if its cost is known.
+fn price_source(job: &Job, standing: &Standing, provider: &str, model: &str) -> PriceSource {
+    let kept = standing.extra.get("price_sources").and_then(|kept| kept.get(format!("{provider}/{model}"))?.as_str());
+    if let Some(kept) = kept {
+        return kept.parse().unwrap_or_default();
+    }
+    let found = job.models.iter().find(|known| {
+        let theirs = job.providers.get(known.provider);
+        known.wire == model && theirs.is_some_and(|theirs| theirs.settings.name == provider)
     });
     let was_priced = || {
-        let tallies = ledger.runs.iter().flat_map(|run| &run.totals.tallies);
+        let tallies = standing.ledger.runs.iter().flat_map(|run| &run.totals.tallies);
         let of_model = |id: &overnight::types::TallyId| id.provider == provider && id.model == model;
         tallies.filter(|(id, _)| of_model(id)).any(|(_, tally)| tally.cost_usd > Money::ZERO)
     };
     match found {
-        Some((known, theirs)) if theirs.free && known.price == Some(Price::FREE) => PriceSource::SelfHosted,
-        Some((known, _)) if known.price.is_some() => PriceSource::JobFile,
+        Some(known) => known.price_source.clone(),
         None if was_priced() => PriceSource::JobFile,
-        Some(_) | None => PriceSource::Unknown,
+        None => PriceSource::Unknown,
     }
 }
 

@@ -21,7 +21,12 @@ pub fn execute(args: &RetryArgs, global: &Global) -> u8 {
     let env = |name: &str| std::env::var(name).ok();
     let asks_otherwise = args.changes.model.is_some() || !args.changes.set.is_empty();
     let jobs = || -> Result<_, JobError> {
-        let as_written = JobArgs { job_file: args.job.clone(), config: global.config.clone(), ..JobArgs::default() };
+        let as_written = JobArgs {
+            job_file: args.job.clone(),
+            config: global.config.clone(),
+            prices: global.prices.clone(),
+            ..JobArgs::default()
+        };
         let job = JobArgs {
             set: args.changes.set.clone(),
             model: args.changes.model.clone(),

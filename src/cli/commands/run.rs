@@ -73,6 +73,7 @@ fn job_args(args: &RunArgs, global: &Global) -> JobArgs {
     JobArgs {
         job_file: args.job.clone(),
         config: global.config.clone(),
+        prices: global.prices.clone(),
         set: args.changes.set.clone(),
         input: args.part.input.clone(),
         output: args.part.output.clone().filter(|_| !streams(args)),

@@ -46,6 +46,7 @@ pub fn load(job_file: &Path, set: &[String], global: &Global) -> Result<Job, Job
     let args = JobArgs {
         job_file: job_file.to_owned(),
         config: global.config.clone(),
+        prices: global.prices.clone(),
         set: set.to_vec(),
         keys_optional: true,
         ..JobArgs::default()

@@ -9,6 +9,7 @@ mod echo;
 mod explanation;
 mod failures;
 mod lines;
+mod models;
 mod paint;
 mod phrases;
 mod plain;
@@ -18,12 +19,12 @@ mod status;
 mod summary;
 mod survey;
 mod table;
-
-use overnight::report::words;
+mod words;
 
 pub use choice::{LogWriter, ProgressMode, Screen};
 pub use explanation::explanation_text;
 pub use failures::failures_text;
+pub use models::models_text;
 pub use pruning::pruning_text;
 pub use report::report_text;
 pub use status::{State, Status, nothing_yet, status_line, status_text};

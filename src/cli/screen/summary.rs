@@ -191,7 +191,7 @@ mod tests {
 
     fn summary() -> Summary {
         let usage =
-            Usage { input_tokens: 1_234_567, cached_input_tokens: 1_000, output_tokens: 45_000, reasoning_tokens: 0 };
+            Usage { input_tokens: 1_234_567, cached_input_tokens: 1_000, output_tokens: 45_000, ..Usage::default() };
         let plus = Tally {
             succeeded: 900,
             failed: 8,

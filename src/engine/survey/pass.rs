@@ -152,7 +152,7 @@ impl<'a> Pass<'a> {
     pub(super) fn change(&self) -> Option<Change> {
         let difference = self.difference.as_ref().filter(|_| self.changed_rows > 0)?;
         let cost = |((_, upstream), share): (&(usize, usize), &Share)| {
-            share.output_tokens.cost(self.ground.plan.model(*upstream).price, share.input_tokens).expected
+            share.output_tokens.cost(self.ground.plan.model(*upstream).price.as_ref(), share.input_tokens).expected
         };
         let cost = self.changed.iter().map(cost).sum::<Option<Money>>();
         Some(Change { rows: self.changed_rows, why: difference.words(), cost })
@@ -226,7 +226,7 @@ impl<'a> Pass<'a> {
             rows: share.rows,
             input_tokens: share.input_tokens,
             output_tokens: share.output_tokens,
-            cost_usd: share.output_tokens.cost(model.price, share.input_tokens),
+            cost_usd: share.output_tokens.cost(model.price.as_ref(), share.input_tokens),
         }
     }
 }

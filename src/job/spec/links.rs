@@ -7,7 +7,8 @@ use crate::job::checked::{JobProvider, Model, Task};
 use crate::job::known::{KNOWN, known};
 use crate::job::problem::nearest;
 use crate::job::reader::Field;
-use crate::types::Price;
+use crate::price::{Listing, Prices};
+use crate::types::{Price, PriceSource};
 
 /// Tasks, models and providers that name one another by index.
 #[derive(Default)]
@@ -23,11 +24,19 @@ pub(in crate::job) fn link<'a>(
     models: (Vec<&'a str>, Vec<ModelSpec<'a>>),
     providers: (Vec<&'a str>, Vec<ProviderSpec<'a>>),
     all_models: bool,
+    prices: &'a Prices,
 ) -> Linked {
     let (aliases, specs) = models;
     let (provider_names, provider_specs) = providers;
-    let mut linker =
-        Linker { aliases, specs, provider_names, provider_specs, chosen: Vec::new(), linked: Linked::default() };
+    let mut linker = Linker {
+        aliases,
+        specs,
+        provider_names,
+        provider_specs,
+        prices,
+        chosen: Vec::new(),
+        linked: Linked::default(),
+    };
     for spec in &linker.specs {
         linker.check_provider(&spec.provider, &spec.named_by);
     }
@@ -47,6 +56,7 @@ struct Linker<'a> {
     specs: Vec<ModelSpec<'a>>,
     provider_names: Vec<&'a str>,
     provider_specs: Vec<ProviderSpec<'a>>,
+    prices: &'a Prices,
     /// The spec that each linked model came from.
     chosen: Vec<usize>,
     linked: Linked,
@@ -110,15 +120,19 @@ impl<'a> Linker<'a> {
             return Some(known);
         }
         let provider = self.provider(index, needed)?;
-        let (spec, free) = (self.specs.get(index)?, self.linked.providers.get(provider)?.free);
+        let (spec, theirs) = (self.specs.get(index)?, self.linked.providers.get(provider)?);
+        let listing = theirs.listed_as.and_then(|listed| self.prices.find_at(listed, &spec.wire, &theirs.host()));
+        let (price, price_source) = price(spec, theirs, listing.as_ref());
         self.linked.models.push(Model {
             alias: spec.alias.clone(),
             provider,
             wire: spec.wire.clone(),
-            price: spec.price.or(free.then_some(Price::FREE)),
+            price,
+            price_source,
             limits: spec.limits,
-            context: spec.context,
+            context: spec.context.or(listing.as_ref().and_then(|listing| listing.context)),
             max_output: spec.max_output,
+            listed_max_output: listing.and_then(|listing| listing.max_output),
             params: spec.params.clone(),
         });
         self.chosen.push(index);
@@ -140,4 +154,18 @@ impl<'a> Linker<'a> {
         self.linked.providers.push(resolved);
         Some(self.linked.providers.len() - 1)
     }
+}
+
+/// What a model costs, and who says so: the job, else its provider's replies, else what is listed.
+fn price(spec: &ModelSpec<'_>, provider: &JobProvider, listing: Option<&Listing>) -> (Option<Price>, PriceSource) {
+    if let Some((price, source)) = &spec.price {
+        return (Some(price.clone()), source.clone());
+    }
+    if provider.free {
+        return (Some(Price::FREE), PriceSource::SelfHosted);
+    }
+    let price = listing.and_then(|listing| listing.price.clone());
+    let listed = || listing.filter(|listing| listing.price.is_some()).map(|listing| listing.source.clone());
+    let told = provider.settings.profile.tells_cost().then_some(PriceSource::Provider);
+    (price, told.or_else(listed).unwrap_or_default())
 }

@@ -6,7 +6,8 @@ use super::tasks::read_params;
 use crate::job::reader::{Field, Reader};
 use crate::job::tree;
 use crate::limit::Limits;
-use crate::types::{Money, Price};
+use crate::price::Prices;
+use crate::types::{Money, Price, PriceSource};
 
 /// A model before its provider is looked up.
 pub(in crate::job) struct ModelSpec<'a> {
@@ -15,7 +16,7 @@ pub(in crate::job) struct ModelSpec<'a> {
     /// Where the provider is named.
     pub(in crate::job) named_by: Field<'a>,
     pub(in crate::job) wire: String,
-    pub(in crate::job) price: Option<Price>,
+    pub(in crate::job) price: Option<(Price, PriceSource)>,
     pub(in crate::job) limits: Limits,
     pub(in crate::job) context: Option<u64>,
     pub(in crate::job) max_output: Option<u64>,
@@ -44,15 +45,15 @@ impl<'a> ModelSpec<'a> {
 }
 
 /// The aliases as written, and the models of those that are right.
-pub(in crate::job) fn read_models<'a>(reader: &Reader<'a>) -> (Vec<&'a str>, Vec<ModelSpec<'a>>) {
+pub(in crate::job) fn read_models<'a>(reader: &Reader<'a>, prices: &Prices) -> (Vec<&'a str>, Vec<ModelSpec<'a>>) {
     let entries = reader.entries();
     let aliases = entries.iter().map(|(alias, _)| *alias).collect();
-    (aliases, entries.into_iter().filter_map(|(alias, field)| read_model(alias, &field)).collect())
+    (aliases, entries.into_iter().filter_map(|(alias, field)| read_model(alias, &field, prices)).collect())
 }
 
-fn read_model<'a>(alias: &str, field: &Field<'a>) -> Option<ModelSpec<'a>> {
+fn read_model<'a>(alias: &str, field: &Field<'a>, prices: &Prices) -> Option<ModelSpec<'a>> {
     let tree::Value::Text(text) = &field.node.value else {
-        return field.table(|reader| read_table(alias, reader)).flatten();
+        return field.table(|reader| read_table(alias, reader, prices)).flatten();
     };
     let spec = ModelSpec::short(alias, text, field.clone());
     if spec.is_none() {
@@ -62,10 +63,10 @@ fn read_model<'a>(alias: &str, field: &Field<'a>) -> Option<ModelSpec<'a>> {
     spec
 }
 
-fn read_table<'a>(alias: &str, reader: &Reader<'a>) -> Option<ModelSpec<'a>> {
+fn read_table<'a>(alias: &str, reader: &Reader<'a>, prices: &Prices) -> Option<ModelSpec<'a>> {
     let named_by = reader.require("provider", "provider = \"openai\"");
     let wire = reader.take("model").map(|field| field.text());
-    let price = reader.take("price").and_then(|field| field.table(read_price)).flatten();
+    let price = reader.take("price").and_then(|field| read_price(&field, prices));
     let positive = |name| reader.take(name).and_then(|field| field.positive());
     let (context, max_output) = (positive("context"), positive("max_output"));
     let limits = read_limits(reader);
@@ -84,12 +85,50 @@ fn read_table<'a>(alias: &str, reader: &Reader<'a>) -> Option<ModelSpec<'a>> {
     })
 }
 
-fn read_price(reader: &Reader<'_>) -> Option<Price> {
+fn read_price(field: &Field<'_>, prices: &Prices) -> Option<(Price, PriceSource)> {
+    match &field.node.value {
+        tree::Value::Text(name) => borrow_price(name, field, prices),
+        _ => Some((field.table(read_rates).flatten()?, PriceSource::JobFile)),
+    }
+}
+
+/// The price of another model.
+fn borrow_price(name: &str, field: &Field<'_>, prices: &Prices) -> Option<(Price, PriceSource)> {
+    let listing = name.split_once('/').and_then(|(provider, model)| prices.find(provider, model));
+    let price = listing.as_ref().and_then(|listing| listing.price.clone());
+    match (listing, price) {
+        (Some(listing), Some(price)) => {
+            let source = format!("{} ({})", listing.name(), listing.source);
+            Some((price, PriceSource::Borrowed(source.into())))
+        }
+        (Some(listing), None) => {
+            let why = if listing.suspect { "is known to be wrong" } else { "tells no rate for tokens" };
+            field.refuse(format!("the price that is listed of {} {why}", listing.name()), Some(PRICE_HINT.to_owned()));
+            None
+        }
+        (None, _) => {
+            let nearest = prices.nearest(name);
+            let hint = match nearest.as_slice() {
+                [] => "`overnight models` lists those that are".to_owned(),
+                names => format!(
+                    "did you mean {}?",
+                    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+                ),
+            };
+            field.refuse(format!("no price is listed of {name:?}"), Some(hint));
+            None
+        }
+    }
+}
+
+const PRICE_HINT: &str = "write for example price = { input = 0.40, output = 1.20 }, in USD per million tokens";
+
+fn read_rates(reader: &Reader<'_>) -> Option<Price> {
     let example = "price = { input = 0.40, output = 1.20 }, in USD per million tokens";
     let (input, output) = (reader.require("input", example), reader.require("output", example));
     let cached_input = reader.take("cached_input").map(|field| money(&field));
     let (input, output) = (input.and_then(|field| money(&field)), output.and_then(|field| money(&field)));
-    Some(Price { input: input?, cached_input: cached_input.unwrap_or(input)?, output: output? })
+    Some(Price::flat(input?, cached_input.unwrap_or(input)?, output?))
 }
 
 fn money(field: &Field<'_>) -> Option<Money> {

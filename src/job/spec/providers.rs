@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::models::read_limits;
 use crate::job::checked::{JobProvider, ProviderKind};
 use crate::job::environment::is_variable_name;
-use crate::job::known::{KNOWN, Known, known};
+use crate::job::known::{KNOWN, Known, known, listed_as};
 use crate::job::reader::{Field, Reader};
 use crate::limit::Limits;
 use crate::provider::{HttpVersion, Profile, ProviderSettings, Timeouts, TokenParam};
@@ -165,6 +165,9 @@ pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: boo
         connections: spec.connections,
     };
     let addresses = addresses?;
+    let listed = addresses.first().and_then(|address| listed_as(profile(spec, address), &address.host));
+    let same = |address: &Address| listed_as(profile(spec, address), &address.host) == listed;
+    let listed = listed.filter(|_| addresses.iter().all(same));
     let mut members = addresses.iter().flat_map(|address| keys.iter().map(move |key| member(address, key)));
     Some(JobProvider {
         settings: members.next()?,
@@ -173,6 +176,7 @@ pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: boo
         limits: spec.limits,
         adaptive: spec.adaptive,
         free: own_server,
+        listed_as: listed,
         key_envs: keys.iter().filter_map(|key| key.env.clone()).collect(),
         missing_keys: keys.iter().filter(|key| key.missing).filter_map(|key| key.env.clone()).collect(),
     })

@@ -1,6 +1,7 @@
 //! The room from outside: job files in a folder, and what becomes of them.
 
 mod flags;
+mod prices;
 mod problems;
 mod providers;
 mod rules;

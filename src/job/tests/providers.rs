@@ -4,7 +4,7 @@ use super::{Folder, LEAST, job, problems};
 use crate::job::{JobProvider, ProviderKind};
 use crate::limit::Limits;
 use crate::provider::{HttpVersion, Profile, TokenParam};
-use crate::types::Price;
+use crate::types::{Money, Price};
 
 const KEY: &str = "sk-the-key-itself";
 
@@ -18,7 +18,10 @@ fn a_known_provider_needs_no_table() {
     let job =
         Folder::with(&with("openai/gpt-4o-mini", "")).env("OPENAI_API_KEY", " sk-the-key-itself\n").load().unwrap();
     let (provider, model) = (&job.providers[0], &job.models[0]);
-    assert_eq!((model.alias.as_str(), model.wire.as_str(), model.price), ("openai/gpt-4o-mini", "gpt-4o-mini", None));
+    assert_eq!(
+        (model.alias.as_str(), model.wire.as_str(), model.price_source.to_string()),
+        ("openai/gpt-4o-mini", "gpt-4o-mini", "built-in table, LiteLLM 1.109.1, 2026-11-22".to_owned())
+    );
     assert_eq!(provider.settings.base_url, "https://api.openai.com/v1");
     assert_eq!(provider.settings.api_key.as_ref().unwrap().expose(), KEY);
     assert_eq!(provider.settings.token_param, TokenParam::MaxCompletionTokens);
@@ -123,20 +126,18 @@ fn own_servers_are_free_and_need_no_key() {
     assert_eq!(job.models[0].price, Some(Price::FREE));
     for url in ["http://127.0.0.1:9/v1", "http://[::1]:9/v1", "http://localhost/v1", "https://gw.localhost:1"] {
         let job = super::job(&with("openai/m", &format!("[providers.openai]\nbase_url = \"{url}\"")));
-        assert_eq!((job.models[0].price, job.providers[0].free), (Some(Price::FREE), true), "{url}");
+        assert_eq!((job.models[0].price.clone(), job.providers[0].free), (Some(Price::FREE), true), "{url}");
         assert_eq!(job.providers[0].settings.token_param, TokenParam::MaxTokens);
     }
     let away = super::job(&with("gw/m", "[providers.gw]\nbase_url = \"http://127.0.0.1.example/v1\""));
-    assert_eq!((away.models[0].price, away.providers[0].free), (None, false));
+    assert_eq!((away.models[0].price.clone(), away.providers[0].free), (None, false));
 }
 
 #[test]
 fn a_price_counts_on_own_servers_too_and_cached_input_costs_as_input_by_default() {
     let job = job(&with("m", "[models.m]\nprovider = \"vllm\"\nprice = { input = 0.4, output = 2 }"));
-    let price = job.models[0].price.unwrap();
-    assert_eq!(price.input.to_string(), "0.4");
-    assert_eq!(price.cached_input, price.input);
-    assert_eq!(price.output.to_string(), "2");
+    let usd = |usd| Money::from_usd(usd).unwrap();
+    assert_eq!(job.models[0].price, Some(Price::flat(usd(0.4), usd(0.4), usd(2.0))));
     assert_eq!(job.models[0].wire, "m", "the wire name is the alias by default");
 }
 

@@ -1,7 +1,7 @@
 //! Against simulated servers, event by event: it finds the knee, holds it and follows it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::*;
 
@@ -267,4 +267,35 @@ fn a_first_round_that_goes_out_slowly_is_no_knee() {
         }
     }
     assert_eq!(adaptive.limit(), 32);
+}
+
+#[test]
+fn calls_that_end_together_are_no_knee() {
+    let (start, call, moment) = (Instant::now(), Duration::from_secs(1), Duration::from_micros(1));
+    let mut adaptive = Adaptive::new(256);
+    let (mut out, mut now) = (VecDeque::new(), start);
+    for round in 0..7 {
+        // Some answers come before others have gone out in place of the first ones, and some after it.
+        now = now.max(start + round * call);
+        while out.front().is_some_and(|sent| *sent + call <= start + round * call + call / 2) {
+            let early = out.len() as u64 > adaptive.limit() / 4;
+            if !early {
+                fill(&mut adaptive, &mut out, &mut now, BINDING);
+            }
+            now += moment;
+            let took = now - out.pop_front().unwrap_or(now);
+            adaptive.ended(now, took, None, out.len() as u64);
+        }
+        fill(&mut adaptive, &mut out, &mut now, 1.0);
+    }
+    assert_eq!(adaptive.limit(), 256);
+}
+
+/// Sends until this part of the limit is in flight.
+fn fill(adaptive: &mut Adaptive, out: &mut VecDeque<Instant>, now: &mut Instant, part: f64) {
+    while (out.len() as f64) < adaptive.limit() as f64 * part {
+        *now += Duration::from_micros(1);
+        out.push_back(*now);
+        adaptive.began(*now, out.len() as u64);
+    }
 }

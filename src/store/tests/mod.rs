@@ -67,7 +67,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         provider: "gateway".to_owned(),
         model: "small".to_owned(),
         attempts: 1,
-        usage: Some(Usage { input_tokens: row, cached_input_tokens: 0, output_tokens: 1, reasoning_tokens: 0 }),
+        usage: Some(Usage { input_tokens: row, cached_input_tokens: 0, output_tokens: 1, ..Usage::default() }),
         cost: Some(Money::from_pico(row * 7 + 1)),
         row_cost: Some(Money::from_pico(row * 7 + 1)),
         latency_ms: 3,

@@ -142,7 +142,7 @@ impl Account {
                 billed.input_tokens += model.input_tokens;
                 billed.output_tokens += model.output_tokens;
             });
-            let (least, billed) = (price().cost(&told.usage), price().cost(&billed));
+            let (least, billed) = (price().cost(&told.usage).unwrap(), price().cost(&billed).unwrap());
             let most = least + told.lost;
             assert!(least <= billed && billed <= most, "{provider}/{model}: {billed} billed, {least} to {most} told");
         }
@@ -170,7 +170,7 @@ impl Account {
 
 fn price() -> Price {
     let usd = |usd| Money::from_usd(usd).unwrap();
-    Price { input: usd(PRICE.0), cached_input: usd(PRICE.0), output: usd(PRICE.1) }
+    Price::flat(usd(PRICE.0), usd(PRICE.0), usd(PRICE.1))
 }
 
 /// Each row has one line, with the answer to its own prompt or an error.
