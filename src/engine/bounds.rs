@@ -25,7 +25,8 @@ pub(super) fn check(plan: &Plan) -> Result<(), RunError> {
             if model.price.is_none() && told.insert((choice.upstream, None)) {
                 problems.push(no_price(plan, task, choice, &budget));
             }
-            let capped = output_cap(&|name| choice.params.get(name), model.output_bound()).is_some();
+            let bound = model.output_bound();
+            let capped = output_cap(model.endpoint, &|name| choice.params.get(name), bound).is_some();
             if !capped && told.insert((choice.upstream, Some(index))) {
                 problems.push(no_cap(plan, task, choice, &budget));
             }

@@ -47,7 +47,7 @@ impl Difference {
     /// Compares what [`crate::job::Job::identity`] told before with what it tells now.
     pub fn new(before: &[u8], now: &[u8]) -> Self {
         /// What it tells of a task, in its order.
-        const PARTS: [&str; 6] = ["name", "system", "prompt", "messages", "params", "model"];
+        const PARTS: [&str; 7] = ["name", "system", "prompt", "messages", "params", "model", "images"];
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         let (before, now) = (read(before), read(now));
         let mut found = Self { keys: Vec::new(), tasks: Vec::new(), everywhere: false };

@@ -8,19 +8,32 @@ use serde_json::{Map, Value};
 use super::plan::{Choice, Plan};
 use super::prepare::Request;
 use crate::limit::Limits;
-use crate::types::{Money, Price, Usage};
+use crate::types::{Endpoint, Money, Payload, Price, Usage};
 
 /// A call takes so many seconds where nothing is known of its model.
 const CALL_SECONDS: f64 = 2.0;
 
+/// Tokens of an image (or a sound, or a document), where nothing is known of it: a picture of 1024 x 1024 at OpenAI's
+/// gpt-4o (85 + 4 tiles of 170).
+const ATTACHMENT_TOKENS: u64 = 765;
+/// Tokens of an image at most: gpt-4o-mini's for eight tiles are 2,833 + 8 x 5,667, more than any other model's.
+const IMAGE_TOKENS_AT_MOST: u64 = 50_000;
+
 /// Text at four bytes a token: what English prose comes to.
-pub(super) fn input_tokens(messages: &str) -> u64 {
-    (messages.len() as u64).div_ceil(4)
+pub(super) fn input_tokens(payload: &Payload) -> u64 {
+    let attached = payload.attached();
+    payload.text_bytes().div_ceil(4) + (attached.images + attached.others) * ATTACHMENT_TOKENS
+}
+
+/// The most tokens that a request can have: no tokenizer makes more of them than bytes, and no model of an image.
+pub(super) fn input_tokens_at_most(payload: &Payload) -> u64 {
+    let attached = payload.attached();
+    payload.text_bytes() + attached.other_bytes + attached.images * IMAGE_TOKENS_AT_MOST
 }
 
 /// Whether a request is surely longer than the context.
-pub(super) fn is_too_long(messages: &str, context: Option<u64>) -> bool {
-    context.is_some_and(|context| input_tokens(messages) > context)
+pub(super) fn is_too_long(payload: &Payload, context: Option<u64>) -> bool {
+    context.is_some_and(|context| input_tokens(payload) > context)
 }
 
 /// The bytes of params that a model reads, such as tools and schemas.
@@ -30,9 +43,16 @@ pub(super) fn params_bytes(params: &Map<String, Value>) -> u64 {
 }
 
 /// The output tokens at most, of all answers that are asked for: as the params say, else as the model has it.
-pub(super) fn output_cap<'a>(param: &dyn Fn(&str) -> Option<&'a Value>, max_output: Option<u64>) -> Option<u64> {
-    let named = param("max_completion_tokens").or_else(|| param("max_tokens"));
-    let answers = param("n").and_then(Value::as_u64).unwrap_or(1).max(1);
+pub(super) fn output_cap<'a>(
+    endpoint: Endpoint,
+    param: &dyn Fn(&str) -> Option<&'a Value>,
+    max_output: Option<u64>,
+) -> Option<u64> {
+    if !endpoint.writes() {
+        return Some(0);
+    }
+    let named = ["max_completion_tokens", "max_tokens", "max_output_tokens"].into_iter().find_map(param);
+    let answers = ["n", "best_of"].into_iter().filter_map(param).filter_map(Value::as_u64).max().unwrap_or(1).max(1);
     named.and_then(Value::as_u64).or(max_output).map(|cap| cap.saturating_mul(answers))
 }
 
@@ -100,18 +120,16 @@ pub(super) struct FirstCall<'a> {
 impl<'a> FirstCall<'a> {
     /// `None`: it is longer than the context of every model of its route.
     pub fn of(plan: &'a Plan, request: &Request) -> Option<Self> {
-        let messages = request.messages.get();
         let mut choices = plan.tasks[request.task].choices(request.model);
-        let choice = choices.find(|choice| !is_too_long(messages, plan.model(choice.upstream).context))?;
-        Some(Self::on(plan, choice, messages, &request.params))
+        let choice = choices.find(|choice| !is_too_long(&request.payload, plan.model(choice.upstream).context))?;
+        Some(Self::on(plan, choice, request))
     }
 
-    pub fn on(plan: &Plan, choice: &'a Choice, messages: &str, own: &Map<String, Value>) -> Self {
-        let cap = output_cap(
-            &|name| own.get(name).or_else(|| choice.params.get(name)),
-            plan.model(choice.upstream).max_output,
-        );
-        Self { choice, input_tokens: input_tokens(messages), output_cap: cap }
+    pub fn on(plan: &Plan, choice: &'a Choice, request: &Request) -> Self {
+        let model = plan.model(choice.upstream);
+        let param = |name: &str| request.params.get(name).or_else(|| choice.params.get(name));
+        let output_cap = output_cap(request.endpoint_at(model.endpoint), &param, model.max_output);
+        Self { choice, input_tokens: input_tokens(&request.payload), output_cap }
     }
 }
 
@@ -195,6 +213,7 @@ fn float(number: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Attached;
 
     #[test]
     fn output_is_between_what_was_seen_and_the_cap() {
@@ -211,9 +230,22 @@ mod tests {
     fn several_answers_have_several_caps_and_tools_are_read_too() {
         let params = serde_json::json!({"max_tokens": 10, "n": 3, "temperature": 0, "tools": [{"a": 1}]});
         let params = params.as_object().unwrap();
-        assert_eq!(output_cap(&|name| params.get(name), Some(7)), Some(30));
-        assert_eq!(output_cap(&|_| None, Some(7)), Some(7));
+        let cap = |endpoint| output_cap(endpoint, &|name| params.get(name), Some(7));
+        assert_eq!((cap(Endpoint::Chat), cap(Endpoint::Embeddings)), (Some(30), Some(0)));
+        assert_eq!(output_cap(Endpoint::Responses, &|_| None, Some(7)), Some(7));
         assert_eq!(params_bytes(params), 9);
+    }
+
+    #[test]
+    fn a_picture_counts_by_itself_and_not_by_its_bytes() {
+        let json = serde_json::value::to_raw_value(&"x".repeat(998)).unwrap();
+        let text = Payload::messages(json);
+        assert_eq!((input_tokens(&text), input_tokens_at_most(&text)), (250, 1000));
+        let attached = Attached { images: 2, image_bytes: 500, others: 1, other_bytes: 100 };
+        let payload = text.with(attached, Vec::new());
+        assert_eq!(input_tokens(&payload), 100 + 3 * 765);
+        assert_eq!(input_tokens_at_most(&payload), 400 + 100 + 100_000);
+        assert!(is_too_long(&payload, Some(2000)) && !is_too_long(&payload, Some(3000)));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::selection::{Selection, Subset};
 use crate::job::Job;
 use crate::source;
 use crate::store::End;
-use crate::types::{Failure, Key, Moment, Money, OutcomeLine, RunNumber};
+use crate::types::{Endpoint, Failure, Form, Key, Moment, Money, OutcomeLine, RunNumber};
 
 /// Which row is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +44,11 @@ pub struct Explanation {
     pub key_parts: Option<KeyParts>,
     /// The models in the order in which they are asked.
     pub route: Vec<RouteStop>,
-    /// What they are asked.
+    /// What they are asked, where that is a conversation.
     pub messages: Option<Box<RawValue>>,
+    /// What they are asked, where it is no conversation: a text, or the `input` of a response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<RawValue>>,
     /// Why it fails before anything is sent, where it does.
     pub failure: Option<Failure>,
     /// What is on record of it.
@@ -63,9 +66,11 @@ pub struct KeyParts {
     pub id: Option<Value>,
     /// The wire name of the first choice.
     pub model: String,
+    /// Where it is asked.
+    pub endpoint: Endpoint,
     /// The params on the first choice.
     pub params: Map<String, Value>,
-    /// 16 hex digits of the messages' hash.
+    /// 16 hex digits of the hash of the messages, or of what else is asked.
     pub messages_hash: String,
 }
 
@@ -78,6 +83,8 @@ pub struct RouteStop {
     pub provider: String,
     /// The model's name on the wire.
     pub model: String,
+    /// Where it is asked.
+    pub endpoint: Endpoint,
     /// Why it is passed over, where it is.
     pub skipped: Option<String>,
     /// The row's params on it.
@@ -166,6 +173,7 @@ fn describe(ground: &Ground, row: &source::Record, prepared: Prepared, told: Tol
         key_parts: None,
         route: Vec::new(),
         messages: None,
+        input: None,
         failure: None,
         outcome: told.outcome,
         reason: told.reason,
@@ -183,10 +191,15 @@ fn describe(ground: &Ground, row: &source::Record, prepared: Prepared, told: Tol
             explanation.key_parts = explanation.route.first().map(|first| KeyParts {
                 id: parsed.as_ref().and_then(|row| row_id(plan, row).ok().flatten()),
                 model: first.model.clone(),
+                endpoint: first.endpoint,
                 params: first.params.clone(),
-                messages_hash: content_id(request.messages.get().as_bytes()),
+                messages_hash: content_id(request.payload.json().get().as_bytes()),
             });
-            explanation.messages = RawValue::from_string(request.messages.get().to_owned()).ok();
+            let asked = Some(request.payload.json().to_owned());
+            match request.payload.form() {
+                Form::Messages => explanation.messages = asked,
+                Form::Text | Form::Input => explanation.input = asked,
+            }
         }
     }
     Ok(explanation)
@@ -201,15 +214,16 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
         let provider = plan.job.providers[model.provider].settings.name.clone();
         let of = [task.name.to_string(), provider.clone(), model.wire.clone()];
         let experience = known.get(&of).copied().unwrap_or(Experience::default());
-        let call = FirstCall::on(plan, choice, request.messages.get(), &request.params);
+        let call = FirstCall::on(plan, choice, request);
         let output = output_tokens(call.output_cap, &experience);
         let mut params = (*choice.params).clone();
         params.extend(request.params.clone());
-        let too_long = is_too_long(request.messages.get(), model.context);
+        let too_long = is_too_long(&request.payload, model.context);
         RouteStop {
             alias: model.alias.clone(),
             provider,
             model: model.wire.clone(),
+            endpoint: request.endpoint_at(model.endpoint),
             skipped: too_long.then(|| format!("longer than its context of {} tokens", model.context.unwrap_or(0))),
             params,
             input_tokens: call.input_tokens,

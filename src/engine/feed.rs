@@ -64,6 +64,17 @@ struct Due {
     lane: usize,
 }
 
+impl Due {
+    /// What it takes in memory, as far as that is known before it is sent.
+    fn bytes(&self) -> usize {
+        let files = match self.prepared.as_ref().map(|prepared| &prepared.what) {
+            Some(What::Ask(request)) => request.further_bytes(),
+            Some(What::Fail { .. }) | None => 0,
+        };
+        self.record.size().saturating_add(files)
+    }
+}
+
 /// What one record comes to.
 #[expect(
     clippy::large_enum_variant,
@@ -239,7 +250,7 @@ impl Feed {
         }
         // Behind rows that were passed over it waits like them.
         if !self.lagging.lags(due.lane)
-            && let Some(window) = self.window.enter(due.lane, due.record.size())
+            && let Some(window) = self.window.enter(due.lane, due.bytes())
         {
             let Due { record, prepared, replaces, .. } = due;
             return Turn::Send(Item { record, prepared, replaces, window });

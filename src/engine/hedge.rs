@@ -186,13 +186,12 @@ impl Life {
         if shared.stop.phase() != Phase::Running || shared.pause.is_on() {
             return None;
         }
-        let messages = self.request.messages.get();
-        let after = self.walk.usable_after(at, &shared.upstreams, messages);
+        let after = self.walk.usable_after(at, &shared.upstreams, &self.request.payload);
         after.into_iter().find_map(|at| {
             let upstream = &shared.upstreams[self.walk.upstream(at)];
             let request = self.model_request(at, upstream);
-            let need = upstream.need(messages, &request.params);
-            let worst_cost = upstream.worst_cost(messages, &request.params);
+            let need = upstream.need(&request);
+            let worst_cost = upstream.worst_cost(&request);
             let money = shared.budget.try_reserve(self.request.task, worst_cost)?;
             let admission = upstream.gate.admit_now(need)?;
             Some(Outgoing { at, upstream, request, need, worst_cost, admission, money })

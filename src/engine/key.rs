@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::types::{Key, RowHash};
+use crate::types::{Endpoint, Key, RowHash};
 
 /// Stands before all parts, so that a later scheme cannot meet this one by chance.
 const VERSION: &[u8] = b"overnight key 1";
@@ -14,8 +14,10 @@ const VERSION: &[u8] = b"overnight key 1";
 pub(super) struct RequestParts<'a> {
     /// Canonical JSON of the row's own id.
     pub id: Option<&'a [u8]>,
-    /// The rendered messages, as compact JSON.
-    pub messages: &'a str,
+    /// Where the first choice is asked.
+    pub endpoint: Endpoint,
+    /// What is asked there, as compact JSON: of chat, the messages.
+    pub payload: &'a str,
     /// Canonical JSON of the params.
     pub params: &'a [u8],
     /// The wire name of the route's first choice.
@@ -26,8 +28,8 @@ pub(super) struct RequestParts<'a> {
 pub(super) fn request_key(parts: &RequestParts<'_>) -> Key {
     let mut hash = Parts::new(b"request");
     hash.optional(parts.id);
-    hash.part(b"chat");
-    hash.part(parts.messages.as_bytes());
+    hash.part(parts.endpoint.name().as_bytes());
+    hash.part(parts.payload.as_bytes());
     hash.part(parts.params);
     hash.part(parts.model.as_bytes());
     hash.key()
@@ -111,8 +113,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn parts<'a>(id: Option<&'a [u8]>, messages: &'a str) -> RequestParts<'a> {
-        RequestParts { id, messages, params: b"{\"temperature\":0}", model: "qwen-plus" }
+    fn parts<'a>(id: Option<&'a [u8]>, payload: &'a str) -> RequestParts<'a> {
+        RequestParts { id, endpoint: Endpoint::Chat, payload, params: b"{\"temperature\":0}", model: "qwen-plus" }
     }
 
     #[test]
@@ -120,6 +122,8 @@ mod tests {
         let messages = r#"[{"role":"user","content":"hi"}]"#;
         insta::assert_snapshot!(request_key(&parts(Some(br#""r17""#), messages)), @"f82dd2ff7dfe63d21be536e852c05b0e");
         insta::assert_snapshot!(request_key(&parts(None, messages)), @"3abe6217fa81f5a0f77862e228ce911f");
+        let vector = RequestParts { endpoint: Endpoint::Embeddings, ..parts(None, r#""hi""#) };
+        insta::assert_snapshot!(request_key(&vector), @"87245de8bbdeabb7318449bb9a6d9021");
         insta::assert_snapshot!(broken_row_key(b"{oops", b"Tag {{ x }}"), @"2490e8b398400c2647ae263847bb7f22");
         insta::assert_snapshot!(content_id(b"{\"a\":1}"), @"d59b6562d7c9b121");
     }
@@ -133,6 +137,7 @@ mod tests {
             request_key(&parts(None, "[1]")),
             request_key(&RequestParts { params: b"{}", ..parts(None, "[]") }),
             request_key(&RequestParts { model: "gpt", ..parts(None, "[]") }),
+            request_key(&RequestParts { endpoint: Endpoint::Embeddings, ..parts(None, "[]") }),
             broken_row_key(b"[]", b""),
             broken_row_key(b"", b"[]"),
         ];

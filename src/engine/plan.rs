@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::RunError;
 use super::key::{canonical_object, identity};
 use crate::job::{Job, JobError};
-use crate::prompt::{Expr, Prompt, Templates};
+use crate::prompt::{Expr, Prompt, PromptSettings, Templates};
 use crate::source::Input;
 
 /// One model of a task's route.
@@ -58,6 +58,9 @@ pub(super) struct Plan {
     pub task_type: Expr,
     pub id: Option<Expr>,
     pub filter: Option<Expr>,
+    /// Where rows ask what stands in files beside them: they are never matched by number, as a row stays what it is when such
+    /// a file changes. A number of this process, which no order on disk has.
+    unmatched: Option<u64>,
     /// The job whose keys rows have, where it is not this one: a retry may ask otherwise than the job as written.
     pub keyed_by: Option<Box<Self>>,
 }
@@ -99,7 +102,17 @@ impl Plan {
         let models = used_models(&job);
         let tasks: Vec<ReadyTask> =
             job.tasks.iter().zip(compiled).map(|(task, prompt)| ready_task(&job, &models, task, prompt)).collect();
-        Ok(Self { tasks, models, task_type, id: id.flatten(), filter: filter.flatten(), keyed_by: None, job })
+        let unmatched = tasks.iter().any(|task| task.prompt.reads_files()).then(|| fastrand::u64(..));
+        Ok(Self {
+            tasks,
+            models,
+            task_type,
+            id: id.flatten(),
+            filter: filter.flatten(),
+            unmatched,
+            keyed_by: None,
+            job,
+        })
     }
 
     /// The job's model that an upstream stands for.
@@ -116,8 +129,20 @@ impl Plan {
     /// What decides which row makes which request: while it stays, rows are matched by their number.
     pub fn identity(&self, input: &Input) -> [u8; 16] {
         let job = self.keyed_by.as_ref().map_or(&self.job, |plan| &plan.job);
-        identity(&[&input.fingerprint(), &job.identity()])
+        let (input, job) = (input.fingerprint(), job.identity());
+        match self.unmatched {
+            None => identity(&[&input, &job]),
+            Some(number) => identity(&[&input, &job, &number.to_le_bytes()]),
+        }
     }
+}
+
+/// It stands in keys: its form is that of the first version, and what that did not know comes behind it where it is used.
+fn template_text(task: &crate::job::Task) -> Vec<u8> {
+    let PromptSettings { system, prompt, messages, images, image_dir: _ } = &task.prompt;
+    let asked = format!("PromptSettings {{ system: {system:?}, prompt: {prompt:?}, messages: {messages:?} }}");
+    let images = if images.is_empty() { String::new() } else { format!(" images: {images:?}") };
+    format!("{} {asked}{images}", task.name).into_bytes()
 }
 
 fn used_models(job: &Job) -> Vec<usize> {
@@ -141,9 +166,31 @@ fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prom
     let overrides = if job.allow_overrides { models.iter().map(choice).collect() } else { Vec::new() };
     ReadyTask {
         name: task.name.as_str().into(),
-        template_text: format!("{} {:?}", task.name, task.prompt).into_bytes(),
+        template_text: template_text(task),
         route: task.route.iter().map(choice).collect(),
         overrides,
         prompt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_keys_of_broken_rows_is_pinned() {
+        let prompt = PromptSettings { prompt: Some("Tag {{ \"x\" }}".to_owned()), ..PromptSettings::default() };
+        let mut task = crate::job::Task {
+            name: "tag".to_owned(),
+            prompt,
+            params: Map::new(),
+            route: Vec::new(),
+            fallback_after: None,
+            max_cost: None,
+        };
+        let pinned = r#"tag PromptSettings { system: None, prompt: Some("Tag {{ \"x\" }}"), messages: [] }"#;
+        assert_eq!(String::from_utf8(template_text(&task)).unwrap(), pinned);
+        task.prompt.images = vec!["{{ a }}".to_owned()];
+        assert_eq!(String::from_utf8(template_text(&task)).unwrap(), format!(r#"{pinned} images: ["{{{{ a }}}}"]"#));
     }
 }

@@ -1,14 +1,11 @@
 //! From a record to the request that it makes, and its key.
 
-use std::sync::Arc;
-
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash};
 use super::plan::Plan;
 use crate::source::Record;
-use crate::types::{Failure, FailureKind, Key, Row, RowHash};
+use crate::types::{Endpoint, Failure, FailureKind, Key, Payload, Row, RowHash};
 
 /// A row that is known by its key.
 pub(super) struct Prepared {
@@ -38,11 +35,26 @@ pub(super) enum What {
 pub(super) struct Request {
     /// The task's table.
     pub task: usize,
-    pub messages: Arc<RawValue>,
+    pub payload: Payload,
+    /// The endpoint that the row names itself: there it is asked, whatever its models have.
+    pub endpoint: Option<Endpoint>,
     /// The row's own params: they win over the task's.
     pub params: Map<String, Value>,
     /// The model that the row names (its index among the plan's): asked before the task's route.
     pub model: Option<usize>,
+}
+
+impl Request {
+    /// The bytes that it takes beside its row while it is sent: of its files, which are read then.
+    pub fn further_bytes(&self) -> usize {
+        // The window counts several copies of a row, and of a file there are fewer.
+        usize::try_from(self.payload.file_bytes() / 2).unwrap_or(usize::MAX)
+    }
+
+    /// Where a model with this endpoint is asked.
+    pub fn endpoint_at(&self, models: Endpoint) -> Endpoint {
+        self.endpoint.unwrap_or(models)
+    }
 }
 
 /// Parses, routes and renders a record.
@@ -115,19 +127,46 @@ pub(super) fn shown_id(plan: &Plan, record: &Record, row: Option<&Row>) -> Value
 
 fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Key, Request), Failure> {
     let task = &plan.tasks[index];
-    let rendered = task.prompt.render(row).map_err(|error| Failure::new(FailureKind::Template, error.to_string()))?;
+    let form = plan.model(task.route[0].upstream).endpoint.form();
+    let rendered = task.prompt.render(row, form);
+    let rendered = rendered.map_err(|error| Failure::new(error.kind(), error.to_string()))?;
     let own = overrides(plan, row, rendered.model.as_deref())?;
-    let mut own_params = rendered.params;
-    own_params.extend(own.params);
+    let mut params = rendered.params;
+    params.extend(own.params);
+    one_answer(&params)?;
     let first = own.model.map_or(&task.route[0], |model| &task.overrides[model]);
+    let model = plan.model(first.upstream);
+    let request =
+        Request { task: index, payload: rendered.payload, endpoint: rendered.endpoint, params, model: own.model };
+    let endpoint = request.endpoint_at(model.endpoint);
+    fits(endpoint, &request.payload, &model.alias)?;
     let key = request_key(&RequestParts {
         id,
-        messages: rendered.messages.get(),
-        params: &first.params_key(&own_params),
-        model: &plan.model(first.upstream).wire,
+        endpoint,
+        payload: request.payload.json().get(),
+        params: &first.params_key(&request.params),
+        model: &model.wire,
     });
-    let messages = Arc::from(rendered.messages);
-    Ok((key, Request { task: index, messages, params: own_params, model: own.model }))
+    Ok((key, request))
+}
+
+/// A row has one answer: of several, all but the first would be paid for in vain.
+fn one_answer(params: &Map<String, Value>) -> Result<(), Failure> {
+    match params.get("n") {
+        None | Some(Value::Null) => Ok(()),
+        Some(n) if n.as_f64() == Some(1.0) => Ok(()),
+        Some(n) => Err(Failure::new(FailureKind::InvalidRequest, format!("the row asks for n = {n}: it must be 1"))),
+    }
+}
+
+/// A model that the row names itself may be asked in another form than those of its task.
+fn fits(endpoint: Endpoint, payload: &Payload, model: &str) -> Result<(), Failure> {
+    if endpoint.takes(payload.form()) {
+        return Ok(());
+    }
+    let message =
+        format!("the row asks for the model {model}, whose endpoint ({}) cannot be asked that", endpoint.name());
+    Err(Failure::new(FailureKind::InvalidRequest, message))
 }
 
 /// What a row says of its model and params, where it may.

@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 
 use super::prepare::Hashes;
 use crate::provider::Answer;
-use crate::types::{AttemptLine, CallNumber, Failure, FailureKind, Key, Money, Origin, OutcomeLine, TrailEntry, Usage};
+use crate::types::{
+    AttemptLine, CallNumber, Endpoint, Failure, FailureKind, Key, Money, Origin, OutcomeLine, TrailEntry, Usage,
+};
 
 /// One call that has ended, however it did.
 pub(super) struct CallRecord {
@@ -119,6 +121,7 @@ impl Trail {
         line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed || record.cost.is_none());
         if let CallEnd::Answer(answer) = record.end {
             line.truncated = answer.truncated;
+            line.endpoint = answer.endpoint;
             line.reply = reply_line(&answer.body);
         }
         line
@@ -170,6 +173,7 @@ impl Trail {
             truncated: false,
             possibly_billed: false,
             worst_cost: None,
+            endpoint: Endpoint::Chat,
             trail: if self.entries.len() > 1 { self.entries.clone() } else { Vec::new() },
             reply: None,
         }

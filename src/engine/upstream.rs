@@ -4,13 +4,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::estimate;
 use crate::limit::{ModelGate, Need};
-use crate::provider::Provider;
-use crate::types::{Billing, Failure, FailureKind, Latency, Money, Price, PriceSource, Usage};
+use crate::provider::{ModelRequest, Provider};
+use crate::types::{Billing, Endpoint, Failure, FailureKind, Latency, Money, Payload, Price, PriceSource, Usage};
 
 /// How long a provider that never answered may be down.
 const PATIENCE_WITH_STRANGERS: Duration = Duration::from_mins(1);
@@ -67,6 +66,7 @@ pub(super) struct Upstream {
     pub provider_index: usize,
     pub provider_name: Arc<str>,
     pub wire: Arc<str>,
+    pub endpoint: Endpoint,
     /// In the order of the gate's members.
     pub members: Vec<Member>,
     pub gate: Arc<ModelGate>,
@@ -106,6 +106,7 @@ impl Upstream {
             provider_index: parts.provider_index,
             provider_name: parts.provider_name,
             wire: model.wire.as_str().into(),
+            endpoint: model.endpoint,
             members: parts.members,
             gate: parts.gate,
             price: model.price.clone(),
@@ -229,25 +230,24 @@ impl Upstream {
     }
 
     /// The tokens to reserve for a request: its text at four bytes a token, and the output that it asks for.
-    pub fn need(&self, messages: &str, params: &Map<String, Value>) -> Need {
-        let output = estimate::output_cap(&|name| params.get(name), self.max_output);
-        Need { input: estimate::input_tokens(messages), output: output.unwrap_or(0) }
+    pub fn need(&self, request: &ModelRequest) -> Need {
+        let output = output_cap(request, self.max_output);
+        Need { input: estimate::input_tokens(&request.payload), output: output.unwrap_or(0) }
     }
 
     /// Whether a request is surely longer than the model's context.
-    pub fn is_too_long(&self, messages: &str) -> bool {
-        estimate::is_too_long(messages, self.context)
+    pub fn is_too_long(&self, payload: &Payload) -> bool {
+        estimate::is_too_long(payload, self.context)
     }
 
     /// The most that a call can cost; `None` where no price or no output cap is known.
-    pub fn worst_cost(&self, messages: &str, params: &Map<String, Value>) -> Option<Money> {
+    pub fn worst_cost(&self, request: &ModelRequest) -> Option<Money> {
         let price = self.price.as_ref()?;
         if price.is_free() {
             return Some(Money::ZERO);
         }
-        // No tokenizer makes more tokens than bytes.
-        let input_tokens = messages.len() as u64 + estimate::params_bytes(params);
-        let output_tokens = estimate::output_cap(&|name| params.get(name), self.output_bound)?;
+        let input_tokens = estimate::input_tokens_at_most(&request.payload) + estimate::params_bytes(&request.params);
+        let output_tokens = output_cap(request, self.output_bound)?;
         price.at_most(input_tokens, output_tokens)
     }
 
@@ -260,6 +260,10 @@ impl Upstream {
         let price = self.price.as_ref()?;
         if price.is_free() { Some(Money::ZERO) } else { price.bill(usage?, billing, at_ms) }
     }
+}
+
+fn output_cap(request: &ModelRequest, otherwise: Option<u64>) -> Option<u64> {
+    estimate::output_cap(request.endpoint, &|name| request.params.get(name), otherwise)
 }
 
 /// Whether a failure is the provider's, so that all its models leave with it.

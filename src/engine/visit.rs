@@ -61,8 +61,8 @@ impl Life {
         let shared = Arc::clone(&self.shared);
         let upstream = &shared.upstreams[self.walk.stop(at).upstream];
         let request = self.model_request(at, upstream);
-        let need = upstream.need(request.messages.get(), &request.params);
-        let worst_cost = upstream.worst_cost(request.messages.get(), &request.params);
+        let need = upstream.need(&request);
+        let worst_cost = upstream.worst_cost(&request);
         let mut reserved = None;
         loop {
             if self.spent >= upstream.row_timeout {
@@ -170,7 +170,7 @@ impl Life {
         admission: Admission,
         retry: bool,
     ) -> Visit {
-        if !self.walk.goes_on_after(at, &self.shared.upstreams, self.request.messages.get()) {
+        if !self.walk.goes_on_after(at, &self.shared.upstreams, &self.request.payload) {
             return end(record, admission, retry);
         }
         self.send_attempt(record, retry, admission).await;
@@ -308,7 +308,12 @@ impl Life {
             own.extend(self.request.params.clone());
             Arc::new(own)
         };
-        ModelRequest { model: Arc::clone(&upstream.wire), messages: Arc::clone(&self.request.messages), params }
+        ModelRequest {
+            model: Arc::clone(&upstream.wire),
+            endpoint: self.request.endpoint_at(upstream.endpoint),
+            payload: self.request.payload.clone(),
+            params,
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::plan::Choice;
 use super::upstream::Upstream;
-use crate::types::{Failure, FailureKind};
+use crate::types::{Failure, FailureKind, Payload};
 
 /// A row's way along its route. It may come by a model again: one that was down may be back.
 pub(super) struct Walk {
@@ -71,13 +71,13 @@ impl Walk {
     }
 
     /// Models behind this one that the row may be sent to beside it: not those that share its server's line.
-    pub fn usable_after(&self, at: usize, upstreams: &[Upstream], messages: &str) -> Vec<usize> {
+    pub fn usable_after(&self, at: usize, upstreams: &[Upstream], payload: &Payload) -> Vec<usize> {
         let here = &upstreams[self.stops[at].upstream];
         let usable = |other: &usize| {
             let stop = &self.stops[*other];
             let upstream = &upstreams[stop.upstream];
             let is_elsewhere = !Arc::ptr_eq(&upstream.gate, &here.gate);
-            is_elsewhere && !stop.spent && upstream.removed().is_none() && !upstream.is_too_long(messages)
+            is_elsewhere && !stop.spent && upstream.removed().is_none() && !upstream.is_too_long(payload)
         };
         (at + 1..self.stops.len()).filter(usable).collect()
     }
@@ -90,7 +90,7 @@ impl Walk {
     }
 
     /// Whether the model may be asked; what keeps the row from it is noted.
-    pub fn may_ask(&mut self, at: usize, upstreams: &[Upstream], messages: &str) -> bool {
+    pub fn may_ask(&mut self, at: usize, upstreams: &[Upstream], payload: &Payload) -> bool {
         let stop = &mut self.stops[at];
         let upstream = &upstreams[stop.upstream];
         if stop.spent {
@@ -100,7 +100,7 @@ impl Walk {
             self.left_out = true;
             return false;
         }
-        if upstream.is_too_long(messages) {
+        if upstream.is_too_long(payload) {
             stop.spent = true;
             self.last = self.last.take().or_else(|| Some(too_long(upstream)));
             return false;
@@ -131,9 +131,9 @@ impl Walk {
 
     /// Whether a row that this model has failed may yet be answered: by another model now, or by one that is out of this
     /// run in the next.
-    pub fn goes_on_after(&self, at: usize, upstreams: &[Upstream], messages: &str) -> bool {
+    pub fn goes_on_after(&self, at: usize, upstreams: &[Upstream], payload: &Payload) -> bool {
         let mut others = self.stops.iter().enumerate().filter(|(other, stop)| *other != at && !stop.spent);
-        self.left_out || others.any(|(_, stop)| !upstreams[stop.upstream].is_too_long(messages))
+        self.left_out || others.any(|(_, stop)| !upstreams[stop.upstream].is_too_long(payload))
     }
 
     /// The failure that the row ends with, when no model is left to ask; `None`: it has not failed, as one of its models

@@ -129,7 +129,7 @@ impl Life {
         let mut waits = false;
         self.walk.begin_round();
         for at in 0..self.walk.len() {
-            if !self.walk.may_ask(at, &shared.upstreams, self.request.messages.get()) {
+            if !self.walk.may_ask(at, &shared.upstreams, &self.request.payload) {
                 continue;
             }
             match self.visit(at).await {

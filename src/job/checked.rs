@@ -15,7 +15,7 @@ use crate::provider::ProviderSettings;
 use crate::retry::RetrySettings;
 use crate::sink::OutputSettings;
 use crate::source::{Format, InputSettings};
-use crate::types::{Price, PriceSource};
+use crate::types::{Endpoint, Price, PriceSource};
 
 /// A checked job. Expressions and templates stand as text: whoever compiles them tells what is wrong with
 /// [`Job::problem`].
@@ -113,6 +113,8 @@ pub struct Model {
     pub listed_max_output: Option<u64>,
     /// Default params.
     pub params: Map<String, Value>,
+    /// Where it is asked.
+    pub endpoint: Endpoint,
 }
 
 /// A provider that the job uses.
@@ -244,11 +246,21 @@ impl Job {
     /// can be matched by their number. Fallbacks, URLs, limits and output are not part of it.
     #[must_use]
     pub fn identity(&self) -> Vec<u8> {
-        let model = |index: usize| self.models.get(index).map(|model| json!([model.wire, model.params]));
+        let model = |index: usize| {
+            let model = self.models.get(index)?;
+            // Jobs of chat alone keep the identity that they had before there were others.
+            let endpoint = (!model.endpoint.is_chat()).then(|| model.endpoint.name().into());
+            let parts = [model.wire.as_str().into(), model.params.clone().into()].into_iter().chain(endpoint);
+            Some(Value::Array(parts.collect()))
+        };
         let task = |task: &Task| {
-            let PromptSettings { system, prompt, messages } = &task.prompt;
+            let PromptSettings { system, prompt, messages, images, image_dir: _ } = &task.prompt;
             let first = task.route.first().copied().and_then(model);
-            json!([task.name, system, prompt, messages, task.params, first])
+            let mut parts = vec![json!(task.name), json!(system), json!(prompt), json!(messages)];
+            parts.extend([json!(task.params), json!(first)]);
+            // As with endpoints: only where it is used.
+            parts.extend((!images.is_empty()).then(|| json!(images)));
+            Value::Array(parts)
         };
         // With overrides a row's own words choose among all models.
         let named = |index: usize| json!([self.models.get(index).map(|model| &model.alias), model(index)]);

@@ -1,6 +1,6 @@
 //! What can be wrong with a template, and with a row that meets one.
 
-use crate::types::Row;
+use crate::types::{Endpoint, FailureKind, Row};
 
 /// How many column names an error lists before it stops.
 const LISTED: usize = 12;
@@ -74,6 +74,49 @@ pub enum RenderError {
         /// The columns that the row has.
         columns: Vec<String>,
     },
+    /// An image that cannot be sent.
+    #[error("{what}: {path}: {message}")]
+    Image {
+        /// Which text names it.
+        what: String,
+        /// The file.
+        path: String,
+        /// What is wrong.
+        message: String,
+    },
+    /// An image that is too large to be sent.
+    #[error("{what}: {path}: an image of {bytes} bytes; at most 20 MB can be sent")]
+    ImageTooLarge {
+        /// Which text names it.
+        what: String,
+        /// The file.
+        path: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// Images with nothing to stand in.
+    #[error("images: {0}")]
+    NoPlaceForImages(&'static str),
+    /// The model takes a text alone, and the row asks more than that.
+    #[error("{what}, but the endpoint of its model takes a text alone: give it a `prompt`")]
+    NotText {
+        /// What it asks.
+        what: &'static str,
+    },
+    /// A batch line for an endpoint that we do not know.
+    #[error("the row's `url` is {url:?}, which is none of {}", Endpoint::ALL.map(|known| format!("/v1/{}", known.path())).join(", "))]
+    BatchUrl {
+        /// What it names.
+        url: String,
+    },
+    /// A batch line that does not ask what its endpoint needs.
+    #[error("the row's `body` has no `{field}`, which its url /v1/{} needs", endpoint.path())]
+    BatchBody {
+        /// The endpoint of its `url`.
+        endpoint: Endpoint,
+        /// The missing field.
+        field: &'static str,
+    },
     /// The row's own messages cannot be sent.
     #[error("`{column}` is no list of messages: {message}")]
     BadMessages {
@@ -85,6 +128,23 @@ pub enum RenderError {
 }
 
 impl RenderError {
+    /// What sort of failure it is for the row.
+    #[must_use]
+    pub fn kind(&self) -> FailureKind {
+        match self {
+            Self::ImageTooLarge { .. } => FailureKind::TooLarge,
+            Self::BatchUrl { .. } | Self::BatchBody { .. } | Self::NotText { .. } => FailureKind::InvalidRequest,
+            Self::MissingColumn { .. }
+            | Self::MissingKey { .. }
+            | Self::Template { .. }
+            | Self::Empty { .. }
+            | Self::NoPrompt { .. }
+            | Self::BadMessages { .. }
+            | Self::Image { .. }
+            | Self::NoPlaceForImages(_) => FailureKind::Template,
+        }
+    }
+
     pub(super) fn missing_column(what: String, column: &str, row: &Row) -> Self {
         let columns: Vec<String> = row.fields().keys().cloned().collect();
         let null = row.fields().contains_key(column);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use minijinja::Environment;
@@ -14,9 +15,10 @@ use super::context::{Reads, RowContext};
 use super::engine;
 use super::error::{RenderError, TemplateError};
 use super::expr::Expr;
+use super::images;
 use super::settings::PromptSettings;
 use super::shapes;
-use crate::types::Row;
+use crate::types::{Endpoint, Form, Payload, Row};
 
 /// Compiles the templates and expressions of one job.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ impl Templates {
             environment: engine::environment(),
             system: None,
             texts: Vec::new(),
+            images: Vec::new(),
+            image_dir: settings.image_dir.clone(),
             vars: Arc::clone(&self.vars),
             reads: Reads::default(),
             columns: Columns::default(),
@@ -54,6 +58,10 @@ impl Templates {
         if let Some(source) = &settings.prompt {
             let text = prompt.compile("user", "prompt".to_owned(), source)?;
             prompt.texts.push(text);
+        }
+        for (index, source) in settings.images.iter().enumerate() {
+            let image = prompt.compile("user", format!("images[{index}]"), source)?;
+            prompt.images.push(image);
         }
         Ok(prompt)
     }
@@ -70,12 +78,21 @@ impl Templates {
 /// What a row is sent as.
 #[derive(Clone, Debug)]
 pub struct Rendered {
-    /// The messages, as a compact JSON array.
-    pub messages: Box<RawValue>,
+    /// What is asked.
+    pub payload: Payload,
     /// The row's own parameters: those of an OpenAI Batch line's body.
     pub params: Map<String, Json>,
     /// The model that an OpenAI Batch line's body names.
     pub model: Option<String>,
+    /// The endpoint that an OpenAI Batch line's `url` names.
+    pub endpoint: Option<Endpoint>,
+}
+
+impl Rendered {
+    /// A payload without parameters, model or endpoint of its own.
+    pub(super) fn of(payload: Payload) -> Self {
+        Self { payload, params: Map::new(), model: None, endpoint: None }
+    }
 }
 
 /// The compiled texts of a task.
@@ -83,6 +100,8 @@ pub struct Prompt {
     environment: Environment<'static>,
     system: Option<Text>,
     texts: Vec<Text>,
+    images: Vec<Text>,
+    image_dir: PathBuf,
     vars: Arc<Map<String, Json>>,
     reads: Reads,
     pub(super) columns: Columns,
@@ -126,29 +145,51 @@ impl Prompt {
         self.columns.required.clone()
     }
 
-    /// Makes the messages of a row.
+    /// Makes what a row asks, in this form.
     ///
     /// A system text that is blank for the row is left out. Without a prompt in the task, the row's own shape counts:
     /// `messages` before an OpenAI Batch line before `prompt`.
     ///
     /// # Errors
-    /// Where the row lacks a column that is needed, a user message is blank, or there is no prompt at all.
-    pub fn render(&self, row: &Row) -> Result<Rendered, RenderError> {
+    /// Where the row lacks a column that is needed, a user message is blank, there is no prompt at all, or one that does not
+    /// have this form.
+    pub fn render(&self, row: &Row, form: Form) -> Result<Rendered, RenderError> {
         let context = RowContext::new(row, &self.reads, &self.vars);
+        let rendered = self.asked(row, &context, form)?;
+        if self.images.is_empty() {
+            return Ok(rendered);
+        }
+        let mut found = Vec::new();
+        for image in &self.images {
+            found.extend(images::find(&image.name, self.text(image, &context, row)?.trim(), &self.image_dir)?);
+        }
+        Ok(Rendered { payload: images::add(rendered.payload, found)?, ..rendered })
+    }
+
+    /// Whether what is asked depends on files beside the row.
+    #[must_use]
+    pub fn reads_files(&self) -> bool {
+        !self.images.is_empty()
+    }
+
+    fn asked(&self, row: &Row, context: &RowContext, form: Form) -> Result<Rendered, RenderError> {
         let system = match &self.system {
-            Some(text) => Some(self.text(text, &context, row)?).filter(|text| !text.trim().is_empty()),
+            Some(text) => Some(self.text(text, context, row)?).filter(|text| !text.trim().is_empty()),
             None => None,
         };
         if self.texts.is_empty() {
-            return shapes::render(row, system.as_deref());
+            return shapes::render(row, system.as_deref(), form);
         }
         let mut contents = Vec::with_capacity(self.texts.len());
         for text in &self.texts {
-            let rendered = self.text(text, &context, row)?;
+            let rendered = self.text(text, context, row)?;
             if text.role == "user" && rendered.trim().is_empty() {
                 return Err(RenderError::Empty { what: text.name.clone() });
             }
             contents.push(rendered);
+        }
+        if form == Form::Text {
+            return text_alone(&contents.concat(), "prompt");
         }
         let system = system.as_deref().map(|content| Message { role: "system", content });
         let texts = self.texts.iter().zip(&contents);
@@ -164,7 +205,12 @@ impl Prompt {
 
 /// Messages without parameters or a model of their own.
 fn plain<M: Serialize>(messages: &[M]) -> Result<Rendered, RenderError> {
-    Ok(Rendered { messages: raw(messages, "prompt")?, params: Map::new(), model: None })
+    Ok(Rendered::of(Payload::messages(raw(messages, "prompt")?)))
+}
+
+/// A text for endpoints that know no messages.
+pub(super) fn text_alone(text: &str, column: &str) -> Result<Rendered, RenderError> {
+    Ok(Rendered::of(Payload::new(Form::Text, raw(text, column)?)))
 }
 
 /// The messages of a prompt without templates.
@@ -174,7 +220,7 @@ pub(super) fn plain_prompt(system: Option<&str>, prompt: &str) -> Result<Rendere
     plain(&system.into_iter().chain([user]).collect::<Vec<_>>())
 }
 
-pub(super) fn raw<M: Serialize>(messages: &[M], column: &str) -> Result<Box<RawValue>, RenderError> {
-    to_raw_value(messages)
+pub(super) fn raw<V: Serialize + ?Sized>(value: &V, column: &str) -> Result<Box<RawValue>, RenderError> {
+    to_raw_value(value)
         .map_err(|error| RenderError::BadMessages { column: column.to_owned(), message: error.to_string() })
 }

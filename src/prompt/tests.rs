@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
 use super::{Expr, Prompt, PromptSettings, RenderError, Rendered, TemplateError, Templates};
-use crate::types::Row;
+use crate::types::{Endpoint, FailureKind, Form, Row};
 
 fn row(json: Json) -> Row {
     match json {
@@ -28,11 +28,11 @@ fn compile(prompt: &str) -> Result<Prompt, TemplateError> {
 }
 
 fn messages(rendered: &Rendered) -> Json {
-    serde_json::from_str(rendered.messages.get()).unwrap()
+    serde_json::from_str(rendered.payload.json().get()).unwrap()
 }
 
 fn try_user(prompt: &str, fields: Json) -> Result<String, RenderError> {
-    let rendered = compile(prompt).unwrap().render(&row(fields))?;
+    let rendered = compile(prompt).unwrap().render(&row(fields), Form::Messages)?;
     Ok(messages(&rendered)[0]["content"].as_str().unwrap().to_owned())
 }
 
@@ -49,12 +49,12 @@ fn names(names: &[&str]) -> BTreeSet<String> {
 }
 
 fn bare(fields: Json) -> Result<Rendered, RenderError> {
-    templates().prompt(&PromptSettings::default()).unwrap().render(&row(fields))
+    templates().prompt(&PromptSettings::default()).unwrap().render(&row(fields), Form::Messages)
 }
 
 fn with_system(system: &str, fields: Json) -> Json {
     let settings = PromptSettings { system: Some(system.to_owned()), ..PromptSettings::default() };
-    messages(&templates().prompt(&settings).unwrap().render(&row(fields)).unwrap())
+    messages(&templates().prompt(&settings).unwrap().render(&row(fields), Form::Messages).unwrap())
 }
 
 fn expr(source: &str) -> Expr {
@@ -134,7 +134,7 @@ fn a_blank_prompt_fails_the_row() {
         messages: vec![("user".to_owned(), "{{ a }}".to_owned()), ("assistant".to_owned(), "ok".to_owned())],
         ..PromptSettings::default()
     };
-    let told = templates().prompt(&settings).unwrap().render(&row(json!({"a": " "}))).unwrap_err();
+    let told = templates().prompt(&settings).unwrap().render(&row(json!({"a": " "})), Form::Messages).unwrap_err();
     assert_eq!(told.to_string(), "messages[0] is empty for this row");
 }
 
@@ -144,10 +144,11 @@ fn system_and_messages_come_in_order_as_compact_json() {
         system: Some("You {{ vars.lang }}".to_owned()),
         prompt: Some("{{ a }}".to_owned()),
         messages: vec![("user".to_owned(), "x".to_owned()), ("assistant".to_owned(), "{{ a }}{{ a }}".to_owned())],
+        ..PromptSettings::default()
     };
-    let rendered = templates().prompt(&settings).unwrap().render(&row(json!({"a": "é\n"}))).unwrap();
+    let rendered = templates().prompt(&settings).unwrap().render(&row(json!({"a": "é\n"})), Form::Messages).unwrap();
     let expected = r#"[{"role":"system","content":"You German"},{"role":"user","content":"x"},{"role":"assistant","content":"é\né\n"},{"role":"user","content":"é\n"}]"#;
-    assert_eq!(rendered.messages.get(), expected);
+    assert_eq!(rendered.payload.json().get(), expected);
     assert!(rendered.params.is_empty() && rendered.model.is_none());
 }
 
@@ -208,6 +209,95 @@ fn a_batch_line_gives_messages_params_and_model() {
     assert_eq!(messages(&rendered), json!([{"role": "user", "content": "hi"}]));
     assert_eq!(rendered.model.as_deref(), Some("m"));
     assert_eq!(Json::Object(rendered.params), json!({"temperature": 0, "max_tokens": 5}));
+}
+
+fn batch_line(url: Option<&str>, body: &Json, form: Form) -> Result<Rendered, RenderError> {
+    let line = json!({"custom_id": "r1", "method": "POST", "url": url, "body": body});
+    templates().prompt(&PromptSettings::default()).unwrap().render(&row(line), form)
+}
+
+#[test]
+fn a_batch_line_asks_in_the_words_of_its_url_whatever_its_model_takes() {
+    let cases = [
+        ("/v1/completions", "prompt", json!("Say this"), Endpoint::Completions, Form::Text),
+        ("/v1/embeddings", "input", json!(["a", "b"]), Endpoint::Embeddings, Form::Text),
+        ("/v1/responses", "input", json!([{"role": "user", "content": "hi"}]), Endpoint::Responses, Form::Input),
+        (
+            "/v1/chat/completions",
+            "messages",
+            json!([{"role": "user", "content": "hi"}]),
+            Endpoint::Chat,
+            Form::Messages,
+        ),
+    ];
+    for (url, field, asked, endpoint, form) in cases {
+        let body = json!({"model": "m", field: asked, "instructions": "Be brief.", "stream": false});
+        for models in [Form::Messages, Form::Text] {
+            let rendered = batch_line(Some(url), &body, models).unwrap();
+            assert_eq!((rendered.endpoint, rendered.payload.form()), (Some(endpoint), form), "{url}");
+            assert_eq!(messages(&rendered), asked, "{url}");
+            assert_eq!(Json::Object(rendered.params), json!({"instructions": "Be brief."}), "{url}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_line_without_a_url_is_known_by_its_body() {
+    let endpoint = |body: Json, form| batch_line(None, &body, form).unwrap().endpoint;
+    let talk = json!([{"role": "user", "content": "hi"}]);
+    assert_eq!(endpoint(json!({"messages": talk}), Form::Messages), None);
+    assert_eq!(endpoint(json!({"prompt": "x"}), Form::Messages), Some(Endpoint::Completions));
+    assert_eq!(endpoint(json!({"input": "x"}), Form::Text), Some(Endpoint::Embeddings));
+    assert_eq!(endpoint(json!({"input": "x"}), Form::Messages), Some(Endpoint::Responses));
+}
+
+#[test]
+fn a_batch_line_that_cannot_be_asked_says_why() {
+    let told = |url, body: Json| {
+        let error = batch_line(Some(url), &body, Form::Messages).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    let (kind, message) = told("/v1/moderations", json!({"input": "x"}));
+    assert_eq!(kind, FailureKind::InvalidRequest);
+    assert!(message.contains("\"/v1/moderations\"") && message.contains("/v1/embeddings"), "{message}");
+    let (_, message) = told("/v1/embeddings", json!({"messages": []}));
+    assert_eq!(message, "the row's `body` has no `input`, which its url /v1/embeddings needs");
+    let (_, message) = told("/v1/chat/completions", json!({"messages": "hi"}));
+    assert_eq!(message, "the row's `body` has no `messages`, which its url /v1/chat/completions needs");
+}
+
+#[test]
+fn what_takes_a_text_alone_gets_the_prompt_and_nothing_else() {
+    let text =
+        |settings: &PromptSettings, fields| templates().prompt(settings).unwrap().render(&row(fields), Form::Text);
+    let rendered = text(&with_prompt("Embed {{ a }}"), json!({"a": "\"b\""})).unwrap();
+    assert_eq!((rendered.payload.json().get(), rendered.payload.form()), (r#""Embed \"b\"""#, Form::Text));
+    let own = PromptSettings::default();
+    assert_eq!(text(&own, json!({"prompt": "p"})).unwrap().payload.json().get(), r#""p""#);
+    for fields in [json!({"prompt": "p", "system": "s"}), json!({"messages": [{"role": "user", "content": "x"}]})] {
+        assert_eq!(text(&own, fields).unwrap_err().kind(), FailureKind::InvalidRequest);
+    }
+}
+
+#[test]
+fn pictures_and_documents_are_told_apart_from_text() {
+    let picture = format!("data:image/png;base64,{}", "A".repeat(1000));
+    let own = json!([{"role": "user", "content": [
+        {"type": "text", "text": "What is this?"},
+        {"type": "image_url", "image_url": {"url": picture}},
+        {"type": "input_audio", "input_audio": {"data": "B".repeat(500), "format": "wav"}},
+    ]}]);
+    let payload = bare(json!({"messages": own})).unwrap().payload;
+    let attached = payload.attached();
+    assert_eq!((attached.images, attached.others), (1, 1));
+    assert!(payload.text_bytes() < 250, "{}", payload.text_bytes());
+    let input = batch_line(
+        Some("/v1/responses"),
+        &json!({"input": [
+        {"role": "user", "content": [{"type": "input_image", "image_url": picture}]}]}),
+        Form::Messages,
+    );
+    assert_eq!(input.unwrap().payload.attached().images, 1);
 }
 
 #[test]

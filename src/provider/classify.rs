@@ -11,7 +11,7 @@ use super::rules::STATUS_OF_CODE;
 use super::verdict::{self, Evidence};
 use super::{Answer, CallError};
 use super::{rates, wait};
-use crate::types::{Billing, Failure, FailureKind, RateReport, ReplyError, ReplyView, Usage};
+use crate::types::{Billing, Endpoint, Failure, FailureKind, RateReport, ReplyError, ReplyView, Usage};
 use crate::types::{WireReply, read_reply, read_usage};
 
 /// Reasons to stop that mean the output limit.
@@ -34,12 +34,12 @@ const FILTERED: [&str; 8] =
 const REQUEST_IDS: [&str; 3] = ["x-request-id", "request-id", "apim-request-id"];
 
 /// Reads a reply with any status.
-pub(super) fn read(profile: Profile, reply: &WireReply) -> Result<Answer, Box<CallError>> {
-    let received = Received { profile, reply, rate: rates::read(profile, &reply.headers) };
+pub(super) fn read(profile: Profile, endpoint: Endpoint, reply: &WireReply) -> Result<Answer, Box<CallError>> {
+    let received = Received { profile, endpoint, reply, rate: rates::read(profile, &reply.headers) };
     if !(200..300).contains(&reply.status) {
         return Err(Box::new(http_error(received)));
     }
-    match read_reply(&reply.body) {
+    match read_reply(endpoint, &reply.body) {
         Ok(view) => answer(received, view),
         Err(error) => Err(Box::new(no_answer(received, &error))),
     }
@@ -48,18 +48,20 @@ pub(super) fn read(profile: Profile, reply: &WireReply) -> Result<Answer, Box<Ca
 /// A reply, whose it is, and what its headers tell of limits.
 struct Received<'a> {
     profile: Profile,
+    endpoint: Endpoint,
     reply: &'a WireReply,
     rate: RateReport,
 }
 
 fn answer(received: Received<'_>, view: ReplyView) -> Result<Answer, Box<CallError>> {
     let billing = trusted(view.billing.clone(), received.profile);
-    if let Some((kind, message)) = unusable(received.profile, &view) {
+    if let Some((kind, message)) = unusable(&received, &view) {
         return Err(Box::new(CallError { usage: view.usage, billing, ..received.failed(kind, message) }));
     }
     let reply = received.reply;
     Ok(Answer {
         truncated: is_one_of(view.finish_reason.as_deref(), &AT_LIMIT),
+        endpoint: received.endpoint,
         content: view.content,
         finish_reason: view.finish_reason,
         usage: view.usage,
@@ -70,8 +72,8 @@ fn answer(received: Received<'_>, view: ReplyView) -> Result<Answer, Box<CallErr
     })
 }
 
-/// Why a completion that is well formed is no answer, if so.
-fn unusable(profile: Profile, view: &ReplyView) -> Option<(FailureKind, String)> {
+/// Why a reply that is well formed is no answer, if so.
+fn unusable(received: &Received<'_>, view: &ReplyView) -> Option<(FailureKind, String)> {
     let reason = view.finish_reason.as_deref();
     let blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
     let ending = ENDINGS.iter().find(|(reasons, ..)| is_one_of(reason, reasons));
@@ -81,17 +83,19 @@ fn unusable(profile: Profile, view: &ReplyView) -> Option<(FailureKind, String)>
             Some((*kind, format!("{message} (finish_reason {})", reason.unwrap_or_default())))
         }
         (_, Some(refusal)) => Some((FailureKind::Refusal, reading::one_line(refusal))),
-        (_, None) if blank(&view.content) && view.tool_calls.is_none() => {
-            Some((FailureKind::Empty, empty_message(profile, reason)))
+        (_, None) if view.embedding.is_none() && blank(&view.content) && view.tool_calls.is_none() => {
+            Some((FailureKind::Empty, empty_message(received, reason)))
         }
         (_, None) => None,
     }
 }
 
-fn empty_message(profile: Profile, reason: Option<&str>) -> String {
-    if is_one_of(reason, &AT_LIMIT) {
+fn empty_message(received: &Received<'_>, reason: Option<&str>) -> String {
+    if !received.endpoint.writes() {
+        "the reply has a vector without numbers".to_owned()
+    } else if is_one_of(reason, &AT_LIMIT) {
         "the output limit was reached before any text: raise max_tokens".to_owned()
-    } else if profile == Profile::LmStudio {
+    } else if received.profile == Profile::LmStudio {
         "the reply has neither text nor tool calls (LM Studio answers so when a prompt is over the loaded context)"
             .to_owned()
     } else {
@@ -105,7 +109,7 @@ fn is_one_of(reason: Option<&str>, names: &[&str]) -> bool {
     reason.is_some_and(|reason| names.iter().any(|name| reason.eq_ignore_ascii_case(name)))
 }
 
-/// A reply with a good status that holds no completion.
+/// A reply with a good status that holds no answer.
 fn no_answer(received: Received<'_>, error: &ReplyError) -> CallError {
     let reply = received.reply;
     let json = serde_json::from_slice::<Value>(&reply.body).ok();
@@ -116,11 +120,11 @@ fn no_answer(received: Received<'_>, error: &ReplyError) -> CallError {
             let status = status_within(&said);
             return CallError { usage, billing, ..received.refused(&said, status, message_of(&said, status)) };
         }
-        (ReplyError::NoChoices, Some(json)) if blocked(json).is_some() => {
+        (ReplyError::Nothing(_), Some(json)) if blocked(json).is_some() => {
             let reason = blocked(json).unwrap_or_default();
             (FailureKind::ContentFilter, format!("the provider's filter stopped the request ({reason})"))
         }
-        (ReplyError::Malformed(_) | ReplyError::NoChoices | ReplyError::Error(_), _) => {
+        (ReplyError::Malformed(_) | ReplyError::Nothing(_) | ReplyError::Error(_) | ReplyError::Unfinished(_), _) => {
             (FailureKind::MalformedReply, malformed_message(&reply.body, error, json.is_some()))
         }
     };

@@ -1,18 +1,21 @@
 //! Calls models.
 //!
-//! Owns the one call: the request's body, the HTTP exchange, and what its end means ([`crate::types::FailureKind`], the
+//! Owns the one call: the request's body in the words of its endpoint, the HTTP exchange, and what its end means ([`crate::types::FailureKind`], the
 //! wait and the limits that were told, whether it may have been billed), after the habits of its [`Profile`]. Does not
 //! retry, wait, choose a model or know prices: each call is one request, and every reply comes back as received, but
 //! for our own secrets in it.
 
+mod body;
 mod chat;
 mod classify;
 mod error;
 mod http;
+mod images;
 mod profile;
 mod rates;
 mod reading;
 mod redact;
+mod responses;
 mod rules;
 mod settings;
 #[cfg(test)]
@@ -25,10 +28,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::types::{Billing, Failure, RateReport, Usage};
+use crate::types::{Billing, Endpoint, Failure, Payload, RateReport, Usage};
 
 pub use chat::ChatProvider;
 pub use error::ProviderError;
@@ -47,8 +49,10 @@ pub trait Provider: Send + Sync {
 pub struct ModelRequest {
     /// The model's name on the wire.
     pub model: Arc<str>,
-    /// The messages, as a JSON array.
-    pub messages: Arc<RawValue>,
+    /// Where it is asked.
+    pub endpoint: Endpoint,
+    /// What it is asked.
+    pub payload: Payload,
     /// All other parameters, merged, in `OpenAI`'s names.
     pub params: Arc<Map<String, Value>>,
 }
@@ -56,7 +60,9 @@ pub struct ModelRequest {
 /// A good answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    /// The text; `None` where the model only calls tools.
+    /// Where it was asked, in whose words the reply is.
+    pub endpoint: Endpoint,
+    /// The text; `None` where the model only calls tools, or gives a vector.
     pub content: Option<String>,
     /// Why the model stopped, in the provider's words.
     pub finish_reason: Option<String>,

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use crate::types::Usage;
 
-use super::request::{ChatRequest, Format};
+use super::request::{Format, Request};
 use super::schema;
 
 /// Replies count their time from here (2026-01-01), so that the same requests get the same bytes in every run.
-const EPOCH: u64 = 1_767_225_600;
+pub(super) const EPOCH: u64 = 1_767_225_600;
 
 /// Bytes of the prompt's first words that an answer repeats at most.
 const ECHO: usize = 96;
@@ -51,31 +51,34 @@ pub(super) enum Manner {
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) mark: String,
-    content: String,
-    finish_reason: &'static str,
+    pub(super) content: String,
+    pub(super) finish_reason: &'static str,
     pub(super) usage: Usage,
 }
 
 impl Answer {
     /// Answers: the same to the same request each time.
-    pub(super) fn to(request: &ChatRequest<'_>, manner: Manner, length: Option<&RangeInclusive<u64>>) -> Self {
+    pub(super) fn to(request: &Request<'_>, manner: Manner, length: Option<&RangeInclusive<u64>>) -> Self {
         let prompt = request.last_user_message();
         let mut writer = Writer::new(prompt);
         let content = match (manner, request.format()) {
             (Manner::Silent | Manner::Filtered, _) => String::new(),
             (Manner::Good | Manner::HalfWay, Format::Object) => writer.object(),
-            (Manner::Good | Manner::HalfWay, Format::Schema(schema)) => schema::fit(&schema, &mut writer).to_string(),
+            (Manner::Good | Manner::HalfWay, Format::Schema(schema)) => schema::fit(schema, &mut writer).to_string(),
             (Manner::Good | Manner::HalfWay, Format::Text) | (Manner::Plain, _) => writer.text(request, length),
         };
         let mut answer = Self::new(writer.mark, content, manner);
         answer.cap(request.output_cap());
         answer.usage.input_tokens = request.prompt_tokens();
-        answer.usage.output_tokens = tokens(&answer.content);
+        answer.usage.output_tokens = if request.endpoint.writes() { tokens(&answer.content) } else { 0 };
         answer
     }
 
     /// The same with a part of the prompt read from the cache, and some reasoning before the text.
-    pub(super) fn with_parts(mut self, request: &ChatRequest<'_>, cached_share: f64, reasoning: u64) -> Self {
+    pub(super) fn with_parts(mut self, request: &Request<'_>, cached_share: f64, reasoning: u64) -> Self {
+        if !request.endpoint.writes() {
+            return self;
+        }
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let cached = (self.usage.input_tokens as f64 * cached_share) as u64;
         self.usage.cached_input_tokens = cached;
@@ -176,7 +179,7 @@ impl<'a> Writer<'a> {
         serde_json::json!({ "answer": self.free_text() }).to_string()
     }
 
-    fn text(&mut self, request: &ChatRequest<'_>, length: Option<&RangeInclusive<u64>>) -> String {
+    fn text(&mut self, request: &Request<'_>, length: Option<&RangeInclusive<u64>>) -> String {
         if let Some(length) = length {
             let tokens = self.rng.u64(length.clone());
             return self.filled(usize::try_from(tokens.saturating_mul(4)).unwrap_or(usize::MAX));
@@ -261,9 +264,10 @@ struct Cached {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Endpoint;
 
     fn answer(body: &str, manner: Manner, length: Option<&RangeInclusive<u64>>) -> Answer {
-        Answer::to(&serde_json::from_str(body).unwrap(), manner, length)
+        Answer::to(&Request::read(Endpoint::Chat, body.as_bytes()).unwrap(), manner, length)
     }
 
     const BODY: &str = r#"{"model":"m","messages":[{"role":"user","content":"Tag this: Größe passt gut"}]}"#;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::types::WireReply;
+use crate::types::{Endpoint, WireReply};
 
 use super::answer::{Answer, Manner};
 use super::books::{Books, SimLedger};
@@ -15,7 +15,8 @@ use super::error::{ApiError, Hint, error_in_200, html_reply, json_reply};
 use super::fault::{self, Chances, Fault, Outage, OutageFault};
 use super::limits::{Caller, Counts, Limits, Tokens};
 use super::model::Behaviour;
-use super::request::ChatRequest;
+use super::reply;
+use super::request::Request;
 use super::settings::SimSettings;
 use super::station::Station;
 
@@ -143,19 +144,17 @@ impl Sim {
         Ok(())
     }
 
-    fn read<'b>(&self, path: &str, key: Option<&str>, body: &'b [u8]) -> Result<ChatRequest<'b>, ApiError> {
-        if path.rsplit('/').take(2).ne(["completions", "chat"]) {
-            return Err(ApiError::unknown_path("POST", path));
-        }
+    fn read<'b>(&self, path: &str, key: Option<&str>, body: &'b [u8]) -> Result<Request<'b>, ApiError> {
+        let endpoint = Endpoint::of_url(path).ok_or_else(|| ApiError::unknown_path("POST", path))?;
         match (&self.settings.key, key) {
             (Some(_), None) => return Err(ApiError::no_key()),
             (Some(right), Some(key)) if right != key => return Err(ApiError::bad_key()),
             (Some(_) | None, _) => {}
         }
-        serde_json::from_slice(body).map_err(|error| ApiError::unreadable(&error))
+        Request::read(endpoint, body).map_err(|error| ApiError::unreadable(&error))
     }
 
-    fn plan<'r>(&self, number: u64, request: &'r ChatRequest<'_>) -> Result<Plan<'r>, ApiError> {
+    fn plan<'r>(&self, number: u64, request: &'r Request<'_>) -> Result<Plan<'r>, ApiError> {
         let behaviour = Behaviour::of(&request.model);
         let prompt_tokens = request.prompt_tokens();
         if let Some(limit) = self.context(behaviour).filter(|limit| prompt_tokens > *limit) {
@@ -174,7 +173,7 @@ impl Sim {
         let delay = slow + self.latency(&chances);
         let counted = self.counted(request, prompt_tokens, answer.as_ref());
         let wait = fault::scripted(&self.settings, number).and_then(|step| step.hint);
-        Ok(Plan { model: &request.model, behaviour, fault, wait, answer, delay, prompt_tokens, counted })
+        Ok(Plan { request, behaviour, fault, wait, answer, delay, prompt_tokens, counted })
     }
 
     fn latency(&self, chances: &Chances) -> Duration {
@@ -185,7 +184,7 @@ impl Sim {
         if settings.noise > 0.0 { latency.mul_f64(chances.factor(settings.noise)) } else { latency }
     }
 
-    fn counted(&self, request: &ChatRequest<'_>, input: u64, answer: Option<&Answer>) -> Tokens {
+    fn counted(&self, request: &Request<'_>, input: u64, answer: Option<&Answer>) -> Tokens {
         let usage = answer.map(|answer| answer.usage);
         match (self.settings.counts, request.output_cap()) {
             (Counts::MaxTokens, Some(output)) => Tokens { input, output },
@@ -199,7 +198,7 @@ impl Sim {
         own.into_iter().chain(self.settings.max_context_tokens).min()
     }
 
-    fn fault(&self, number: u64, behaviour: Behaviour, chances: &Chances, request: &ChatRequest<'_>) -> Option<Fault> {
+    fn fault(&self, number: u64, behaviour: Behaviour, chances: &Chances, request: &Request<'_>) -> Option<Fault> {
         if let Some(step) = fault::scripted(&self.settings, number) {
             return Some(step.fault);
         }
@@ -231,13 +230,13 @@ impl Sim {
         }
         let usage = plan.answer.as_ref().map(|answer| answer.usage);
         let tokens = plan.counted;
-        let caller = Caller { model: plan.model, behaviour: plan.behaviour, tokens, others: state.inside };
+        let caller = Caller { model: plan.model(), behaviour: plan.behaviour, tokens, others: state.inside };
         state.limits.admit(&caller, now)?;
         state.inside += 1;
         call.inside = true;
         state.books.let_in(tokens.total(), now);
         if let Some(usage) = usage {
-            state.books.bill(plan.model, usage, now);
+            state.books.bill(plan.model(), usage, now);
         }
         Ok(())
     }
@@ -258,7 +257,7 @@ impl Sim {
 
 /// What becomes of a readable request, if it is let in.
 struct Plan<'r> {
-    model: &'r str,
+    request: &'r Request<'r>,
     behaviour: Behaviour,
     fault: Option<Fault>,
     /// What the fault says of when to come back, in place of its own hint.
@@ -272,9 +271,14 @@ struct Plan<'r> {
 }
 
 impl Plan<'_> {
+    fn model(&self) -> &str {
+        &self.request.model
+    }
+
     fn reply(&self, number: u64, seconds: u64, hint: Hint) -> WireReply {
         let Some(answer) = &self.answer else { return self.failure(hint) };
-        let mut body = answer.body(self.model, number, seconds, self.fault != Some(Fault::NullChoices));
+        let whole = self.fault != Some(Fault::NullChoices);
+        let mut body = reply::body(answer, self.request, (number, seconds), whole);
         if self.fault == Some(Fault::Truncated) {
             body.truncate(body.len() / 2);
         }
@@ -283,17 +287,17 @@ impl Plan<'_> {
 
     fn failure(&self, hint: Hint) -> WireReply {
         let what =
-            || format!("Rate limit reached for {} in organization org-sim on requests per min (RPM)", self.model);
+            || format!("Rate limit reached for {} in organization org-sim on requests per min (RPM)", self.model());
         match self.fault {
             Some(Fault::RateLimit) => {
                 ApiError::rate_limit("requests", &what(), self.wait.unwrap_or(SHORT_WAIT)).telling(hint).reply()
             }
             Some(Fault::DailyQuota) => {
-                ApiError::daily_quota(self.model, self.wait.unwrap_or(LONG_WAIT)).telling(hint).reply()
+                ApiError::daily_quota(self.model(), self.wait.unwrap_or(LONG_WAIT)).telling(hint).reply()
             }
             Some(Fault::QuotaExhausted) => ApiError::insufficient_quota().reply(),
             Some(Fault::Auth) => ApiError::bad_key().reply(),
-            Some(Fault::ModelNotFound) => ApiError::model_not_found(self.model).reply(),
+            Some(Fault::ModelNotFound) => ApiError::model_not_found(self.model()).reply(),
             Some(Fault::ContextLength) => {
                 ApiError::context_length(self.prompt_tokens.saturating_sub(1), self.prompt_tokens).reply()
             }
@@ -312,7 +316,7 @@ impl Plan<'_> {
             ) => ApiError::server_error().reply(),
             None => {
                 let status = if let Behaviour::Fail(status) = self.behaviour { status } else { 500 };
-                ApiError::of_status(status, self.model).reply()
+                ApiError::of_status(status, self.model()).reply()
             }
         }
     }

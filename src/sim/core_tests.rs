@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep, timeout};
 
-use crate::types::{ReplyError, Transport, TransportError, WireReply, WireRequest, read_reply};
+use crate::types::{Endpoint, ReplyError, Transport, TransportError, WireReply, WireRequest, read_reply};
 
 use super::*;
 
@@ -37,7 +37,7 @@ fn code(reply: &WireReply) -> String {
 async fn an_answer_tells_its_row_and_its_tokens() {
     let (sim, transport) = sim(json!({ "count_marks": true }));
     let reply = ask(&transport, "any-name", "Tag this review of aspirin").await.unwrap();
-    let view = read_reply(&reply.body).unwrap();
+    let view = read_reply(Endpoint::Chat, &reply.body).unwrap();
     let mark = answer_mark("Tag this review of aspirin");
     assert_eq!(view.content.unwrap(), format!("{mark} Tag this review of aspirin"));
     let usage = view.usage.unwrap();
@@ -158,19 +158,19 @@ async fn each_fault_comes_as_what_it_is_and_is_billed_where_an_answer_was_comput
     let mut statuses = Vec::new();
     for _ in 0..7 {
         let reply = ask(&transport, "m", "x").await.unwrap();
-        statuses.push((reply.status, read_reply(&reply.body).unwrap_err()));
+        statuses.push((reply.status, read_reply(Endpoint::Chat, &reply.body).unwrap_err()));
     }
     let seen: Vec<_> = statuses.iter().map(|(status, _)| *status).collect();
     assert_eq!(seen, [429, 500, 503, 400, 502, 200, 200]);
     assert!(matches!(statuses[4].1, ReplyError::Malformed(_)));
     assert!(matches!(statuses[5].1, ReplyError::Error(_)));
-    assert!(matches!(statuses[6].1, ReplyError::NoChoices));
+    assert!(matches!(statuses[6].1, ReplyError::Nothing("choices")));
     assert_eq!(sim.ledger().billed, 1, "of these only the reply that lost its choices");
     let cut = ask(&transport, "m", "x").await.unwrap();
-    assert!(matches!(read_reply(&cut.body), Err(ReplyError::Malformed(_))));
-    let empty = read_reply(&ask(&transport, "m", "x").await.unwrap().body).unwrap();
+    assert!(matches!(read_reply(Endpoint::Chat, &cut.body), Err(ReplyError::Malformed(_))));
+    let empty = read_reply(Endpoint::Chat, &ask(&transport, "m", "x").await.unwrap().body).unwrap();
     assert_eq!(empty.content.as_deref(), Some(""));
-    let filtered = read_reply(&ask(&transport, "m", "x").await.unwrap().body).unwrap();
+    let filtered = read_reply(Endpoint::Chat, &ask(&transport, "m", "x").await.unwrap().body).unwrap();
     assert_eq!((filtered.content, filtered.finish_reason.as_deref()), (None, Some("content_filter")));
     assert!(matches!(ask(&transport, "m", "x").await, Err(TransportError::Broken(_))));
     let start = Instant::now();
@@ -213,9 +213,9 @@ async fn model_names_choose_the_behaviour() {
     assert_eq!(ask(&transport, "limit-1", "x").await.unwrap().headers["x-ratelimit-remaining-requests"], "0");
     assert_eq!(ask(&transport, "limit-1", "x").await.unwrap().status, 429);
     assert_eq!(ask(&transport, "limit-2", "x").await.unwrap().status, 200);
-    let view = read_reply(&ask(&transport, "truncate", "x").await.unwrap().body).unwrap();
+    let view = read_reply(Endpoint::Chat, &ask(&transport, "truncate", "x").await.unwrap().body).unwrap();
     assert_eq!(view.finish_reason.as_deref(), Some("length"));
-    let view = read_reply(&ask(&transport, "filter", "x").await.unwrap().body).unwrap();
+    let view = read_reply(Endpoint::Chat, &ask(&transport, "filter", "x").await.unwrap().body).unwrap();
     assert_eq!(view.finish_reason.as_deref(), Some("content_filter"));
 }
 
@@ -226,7 +226,8 @@ async fn json_is_answered_where_it_is_asked_for_unless_the_model_is_made_not_to(
     for (model, is_json) in [("m", true), ("invalid-100", false)] {
         let body = json!({ "model": model, "messages": [{ "role": "user", "content": "x" }],
             "response_format": { "type": "json_schema", "json_schema": { "name": "a", "schema": schema } } });
-        let content = read_reply(&post(&transport, &body).await.unwrap().body).unwrap().content.unwrap();
+        let content =
+            read_reply(Endpoint::Chat, &post(&transport, &body).await.unwrap().body).unwrap().content.unwrap();
         let mood = serde_json::from_str::<Value>(&content).map(|value| value["mood"].clone());
         assert_eq!(mood.is_ok_and(|mood| mood == "good" || mood == "bad"), is_json, "{content}");
     }
@@ -248,9 +249,9 @@ async fn wrong_keys_bodies_and_paths_are_refused_in_openais_words() {
     assert_eq!(send("chat/completions", b"{").await.unwrap().status, 400);
     let missing = send("chat/completions", br#"{"model":"m"}"#).await.unwrap();
     assert!(json_of(&missing)["error"]["message"].as_str().unwrap().contains("missing field `messages`"));
-    let elsewhere = send("v1/completions", b"{}").await.unwrap();
+    let elsewhere = send("v1/moderations", b"{}").await.unwrap();
     assert_eq!(elsewhere.status, 404);
-    assert_eq!(json_of(&elsewhere)["error"]["message"], "Invalid URL (POST v1/completions)");
+    assert_eq!(json_of(&elsewhere)["error"]["message"], "Invalid URL (POST v1/moderations)");
     assert_eq!(sim.ledger().requests, 7);
 }
 

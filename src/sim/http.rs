@@ -30,7 +30,7 @@ const MAX_BODY: usize = 256 << 20;
 
 /// Serves HTTP/1.1 until `stop` is done; then open connections are cut.
 ///
-/// Paths: `POST */chat/completions`, `GET */models`, `GET /_sim/ledger`, `GET /_sim/health`. While an outage refuses
+/// Paths: `POST */chat/completions`, `*/completions`, `*/embeddings` and `*/responses`, `GET */models`, `GET /_sim/ledger`, `GET /_sim/health`. While an outage refuses
 /// connections, the port is closed: connections in use end with their call.
 ///
 /// # Errors

@@ -5,7 +5,7 @@
 //! All its clocks are tokio's. Replies depend on the settings, the seed, a request's number and prompt, and what else it
 //! is working on, and on nothing else; but Anthropic's headers give dates, which are those of the real clock.
 //!
-//! Any model name is answered. Some names choose how:
+//! It answers at `chat/completions`, `completions`, `embeddings` and `responses`. Any model name is answered. Some names choose how:
 //!
 //! | name | behaviour |
 //! |---|---|
@@ -29,6 +29,8 @@ mod change;
 mod core;
 #[cfg(test)]
 mod core_tests;
+#[cfg(test)]
+mod endpoint_tests;
 mod error;
 mod fault;
 mod http;
@@ -36,6 +38,7 @@ mod http;
 mod http_tests;
 mod limits;
 mod model;
+mod reply;
 mod request;
 mod schema;
 mod settings;

@@ -20,9 +20,16 @@ struct ResultLine<'a> {
     status: &'static str,
     provider: &'a str,
     model: &'a str,
-    content: Option<&'a str>,
+    /// Absent where an `embedding` stands in its place, null where the model only called tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[expect(clippy::option_option, reason = "absent and null are two things on a line")]
+    content: Option<Option<&'a str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    embedding: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logprobs: Option<&'a RawValue>,
     finish_reason: Option<&'a str>,
     usage: Option<Usage>,
     cost_usd: Option<Money>,
@@ -86,8 +93,10 @@ pub(super) fn add_result(row: &FinishedRow<'_>, settings: &OutputSettings, out: 
         status: "succeeded",
         provider: &outcome.provider,
         model: &outcome.model,
-        content: reply.content.as_deref(),
+        content: reply.embedding.is_none().then_some(reply.content.as_deref()),
+        embedding: reply.embedding.as_deref(),
         tool_calls: reply.tool_calls.as_deref(),
+        logprobs: reply.logprobs.as_deref(),
         finish_reason: reply.finish_reason.as_deref(),
         usage: outcome.usage,
         cost_usd: outcome.row_cost,

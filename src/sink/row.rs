@@ -36,7 +36,8 @@ impl FinishedRow<'_> {
     /// The reply of a row that succeeded.
     pub(super) fn reply(&self) -> Result<ReplyView, SinkError> {
         let reply = self.outcome.reply.as_ref().ok_or(SinkError::NoReply { row: self.row })?;
-        read_reply(reply.get().as_bytes()).map_err(|source| SinkError::BadReply { row: self.row, source })
+        read_reply(self.outcome.endpoint, reply.get().as_bytes())
+            .map_err(|source| SinkError::BadReply { row: self.row, source })
     }
 }
 

@@ -53,7 +53,8 @@ pub(super) fn write_header<W: Write>(
 pub(super) struct OurFields(pub(super) [String; 5]);
 
 impl OurFields {
-    /// What a row has in our columns. An answer of tool calls alone stands as JSON text under `content`.
+    /// What a row has in our columns. An embedding, or an answer of tool calls alone, stands as JSON text
+    /// under `content`.
     ///
     /// # Errors
     /// Where the row succeeded and its reply is missing or cannot be read.
@@ -87,8 +88,8 @@ pub(super) fn write_row<W: Write>(
 
 fn content(row: &FinishedRow<'_>) -> Result<String, SinkError> {
     let reply = row.reply()?;
-    let calls = reply.tool_calls.map(|calls| calls.get().to_owned());
-    Ok(reply.content.or(calls).unwrap_or_default())
+    let other = reply.embedding.or(reply.tool_calls).map(|json| json.get().to_owned());
+    Ok(reply.content.or(other).unwrap_or_default())
 }
 
 fn text(value: &Value) -> Cow<'_, str> {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::replace::partial_path;
 use super::*;
-use crate::types::{Failure, FailureKind, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage};
+use crate::types::{Endpoint, Failure, FailureKind, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage};
 
 /// One ended row with all that it borrows.
 struct Sample {
@@ -49,6 +49,7 @@ impl Sample {
             possibly_billed: false,
             worst_cost: None,
             trail: Vec::new(),
+            endpoint: Endpoint::Chat,
             reply: Some(RawValue::from_string(reply.to_string()).unwrap()),
         };
         let Value::Object(fields) = row else { panic!("a row is an object") };
@@ -335,6 +336,24 @@ fn targets_that_no_file_can_replace_are_refused_before_anything_is_sent() {
     assert!(matches!(check(&settings, &[]), Err(SinkError::SameFile(_))));
     settings.path = "/dev/null".into();
     assert!(matches!(check(&settings, &[]), Err(SinkError::NotAFile(_))));
+}
+
+#[test]
+fn an_embedding_stands_in_place_of_a_text_and_logprobs_as_received() {
+    let folder = tempfile::tempdir().unwrap();
+    let reply = json!({"object": "list", "data": [{"index": 0, "embedding": [0.5, -1e-7]}]});
+    let mut vector = Sample::succeeded(1, &reply, json!({"a": "x"}));
+    vector.outcome.endpoint = Endpoint::Embeddings;
+    let line = vector.line(&settings(folder.path(), "out.jsonl"));
+    assert!(line.contains(r#""model":"qwen-plus","embedding":[0.5,-1e-7],"finish_reason":null,"#), "{line}");
+    let reply = json!({"choices": [{"message": {"content": "hi"}, "logprobs": {"content": [{"token": "hi"}]}}]});
+    let line = Sample::succeeded(2, &reply, json!({})).line(&settings(folder.path(), "out.jsonl"));
+    assert!(line.contains(r#""content":"hi","logprobs":{"content":[{"token":"hi"}]},"finish_reason""#), "{line}");
+
+    let settings = settings(folder.path(), "out.csv");
+    write(&settings, &columns(&["a"]), &[vector]);
+    let table = fs::read_to_string(&settings.path).unwrap();
+    assert!(table.contains("\nx,\"[0.5,-1e-7]\",qwen-plus,succeeded,"), "{table}");
 }
 
 #[test]

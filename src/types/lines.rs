@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    CallNumber, Charges, DailyRequests, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber, Totals,
-    Usage,
+    CallNumber, Charges, DailyRequests, Endpoint, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber,
+    Totals, Usage,
 };
 
 /// One line of the log.
@@ -223,6 +223,9 @@ pub struct OutcomeLine {
     /// All attempts in order, where there was more than one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trail: Vec<TrailEntry>,
+    /// Where it was asked, in whose words the reply is.
+    #[serde(default, skip_serializing_if = "Endpoint::is_chat")]
+    pub endpoint: Endpoint,
     /// The provider's reply as received; only its line breaks are blanks here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply: Option<Box<RawValue>>,

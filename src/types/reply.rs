@@ -1,6 +1,10 @@
-//! A chat completion as received, read for what we need of it.
+//! A reply as received, read for what we need of it: a chat completion here, those of other endpoints below.
 //!
 //! The log keeps the provider's reply as it came; the worker and the output both read it here, so they cannot disagree.
+
+mod completions;
+mod embeddings;
+mod responses;
 
 use std::fmt;
 
@@ -9,17 +13,21 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::told::{WireUsage, Word};
-use super::{Billing, Usage};
+use super::{Billing, Endpoint, Usage};
 
 /// What we need of a reply.
 #[derive(Clone, Debug, Default)]
 pub struct ReplyView {
     /// The answer's text.
     pub content: Option<String>,
-    /// Why the model stopped, in the provider's words.
+    /// The vector in place of a text: a list of numbers.
+    pub embedding: Option<Box<RawValue>>,
+    /// Why the model stopped, in the provider's words; a response has none, and gets those of chat.
     pub finish_reason: Option<String>,
     /// Tool calls, as received.
     pub tool_calls: Option<Box<RawValue>>,
+    /// The probabilities of the answer's tokens, as received.
+    pub logprobs: Option<Box<RawValue>>,
     /// The model's refusal, where it says so apart from the text.
     pub refusal: Option<String>,
     /// The tokens, where the provider tells them.
@@ -28,18 +36,21 @@ pub struct ReplyView {
     pub billing: Billing,
 }
 
-/// Why a body is no chat completion.
+/// Why a body is no answer of its endpoint.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplyError {
     /// Not JSON, or not of the expected shape.
-    #[error("the reply is not a chat completion: {0}")]
+    #[error("the reply is not what its endpoint answers: {0}")]
     Malformed(#[from] serde_json::Error),
     /// An `error` object in a reply with a good status.
     #[error("the reply holds an error: {0}")]
     Error(String),
-    /// `choices` is missing, null or empty.
-    #[error("the reply has no choices")]
-    NoChoices,
+    /// What should hold the answer is missing, null or empty.
+    #[error("the reply has no {0}")]
+    Nothing(&'static str),
+    /// A response that is not over, and never will be for us.
+    #[error("the response is {0:?}, and holds no answer")]
+    Unfinished(String),
 }
 
 #[derive(Deserialize)]
@@ -62,6 +73,8 @@ struct Choice {
     message: Option<Message>,
     #[serde(default)]
     finish_reason: Option<String>,
+    #[serde(default)]
+    logprobs: Option<Box<RawValue>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -113,28 +126,55 @@ struct Part {
     text: Option<String>,
 }
 
-/// Reads a chat completion.
+/// Reads a reply of this endpoint.
 ///
 /// # Errors
-/// Where the body is no chat completion: see [`ReplyError`].
-pub fn read_reply(body: &[u8]) -> Result<ReplyView, ReplyError> {
-    let body: Body = serde_json::from_slice(body)?;
-    if let Some(error) = body.error.filter(|error| !matches!(error.get(), "null" | "false" | "{}" | "\"\"")) {
-        return Err(ReplyError::Error(error.get().to_owned()));
+/// Where the body is no answer of it: see [`ReplyError`].
+pub fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<ReplyView, ReplyError> {
+    match endpoint {
+        Endpoint::Chat => read_chat(body),
+        Endpoint::Completions => completions::read(body),
+        Endpoint::Embeddings => embeddings::read(body),
+        Endpoint::Responses => responses::read(body),
     }
-    let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::NoChoices)?;
+}
+
+fn read_chat(body: &[u8]) -> Result<ReplyView, ReplyError> {
+    let body: Body = serde_json::from_slice(body)?;
+    no_error(body.error)?;
+    let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::Nothing("choices"))?;
     let message = choice.message.unwrap_or_default();
-    let (served, tier) = (body.model.and_then(|word| word.0), body.service_tier.and_then(|word| word.0));
-    let usage = body.usage.as_ref().map(|wire| wire.usage(served.as_deref()));
-    let billing = body.usage.unwrap_or_default().billing(served, tier.as_deref());
+    let (usage, billing) = told(body.usage, body.model, body.service_tier);
     Ok(ReplyView {
         content: message.content,
+        embedding: None,
         finish_reason: choice.finish_reason,
-        tool_calls: message.tool_calls.filter(|calls| !matches!(calls.get(), "null" | "[]")),
+        tool_calls: message.tool_calls.filter(says_something),
+        logprobs: choice.logprobs.filter(says_something),
         refusal: message.refusal,
         usage,
         billing,
     })
+}
+
+/// An `error` that is there in name only is none.
+fn no_error(error: Option<Box<RawValue>>) -> Result<(), ReplyError> {
+    match error.filter(|error| !matches!(error.get(), "null" | "false" | "{}" | "\"\"")) {
+        Some(error) => Err(ReplyError::Error(error.get().to_owned())),
+        None => Ok(()),
+    }
+}
+
+#[expect(clippy::borrowed_box, reason = "for `Option::filter`")]
+fn says_something(value: &Box<RawValue>) -> bool {
+    !matches!(value.get(), "null" | "[]")
+}
+
+/// The tokens that a reply tells, and what it tells of their bill.
+fn told(usage: Option<WireUsage>, model: Option<Word>, tier: Option<Word>) -> (Option<Usage>, Billing) {
+    let (served, tier) = (model.and_then(|word| word.0), tier.and_then(|word| word.0));
+    let told = usage.as_ref().map(|wire| wire.usage(served.as_deref()));
+    (told, usage.unwrap_or_default().billing(served, tier.as_deref()))
 }
 
 #[cfg(test)]
@@ -146,7 +186,7 @@ mod tests {
         let body = br#"{"choices":[{"message":{"content":"hi","tool_calls":[]},"finish_reason":"stop"}],
             "usage":{"prompt_tokens":9,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":8},
             "completion_tokens_details":null}}"#;
-        let view = read_reply(body).unwrap();
+        let view = read_chat(body).unwrap();
         assert_eq!(view.content.as_deref(), Some("hi"));
         assert_eq!(view.finish_reason.as_deref(), Some("stop"));
         assert!(view.tool_calls.is_none());
@@ -159,7 +199,7 @@ mod tests {
         let body = br#"{"error":{},"choices":[{"message":{"content":[{"type":"thinking","thinking":[]},
             {"type":"text","text":"a"},{"type":"text","text":"b"}]}}],
             "usage":{"prompt_tokens":12.0,"completion_tokens":null,"prompt_cache_hit_tokens":5}}"#;
-        let view = read_reply(body).unwrap();
+        let view = read_chat(body).unwrap();
         assert_eq!(view.content.as_deref(), Some("ab"));
         let usage = Usage { input_tokens: 12, cached_input_tokens: 5, ..Usage::default() };
         assert_eq!(view.usage, Some(usage));
@@ -167,11 +207,11 @@ mod tests {
 
     #[test]
     fn tells_apart_what_is_no_answer() {
-        assert!(matches!(read_reply(b"<html>"), Err(ReplyError::Malformed(_))));
-        assert!(matches!(read_reply(br#"{"choices":null}"#), Err(ReplyError::NoChoices)));
-        assert!(matches!(read_reply(br#"{"choices":[]}"#), Err(ReplyError::NoChoices)));
-        assert!(matches!(read_reply(br#"{"error":{"code":502}}"#), Err(ReplyError::Error(_))));
+        assert!(matches!(read_chat(b"<html>"), Err(ReplyError::Malformed(_))));
+        assert!(matches!(read_chat(br#"{"choices":null}"#), Err(ReplyError::Nothing("choices"))));
+        assert!(matches!(read_chat(br#"{"choices":[]}"#), Err(ReplyError::Nothing("choices"))));
+        assert!(matches!(read_chat(br#"{"error":{"code":502}}"#), Err(ReplyError::Error(_))));
         let cut = br#"{"choices":[{"message":{"content":"hi"#;
-        assert!(matches!(read_reply(cut), Err(ReplyError::Malformed(_))));
+        assert!(matches!(read_chat(cut), Err(ReplyError::Malformed(_))));
     }
 }

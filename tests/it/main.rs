@@ -10,8 +10,10 @@
 //! - `daily`: requests a day, over all invocations of it
 //! - `disk`: a full disk stops the run, and room lets it go on
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
+//! - `endpoints`: completions, embeddings and responses, from the job file to the results
 //! - `export`: what is done so far, written out; results to a pipe
 //! - `hedge`: a second call beside one that takes far too long
+//! - `images`: what they are known by, and rows whose image cannot be sent
 //! - `incremental`: what is sent again after a change
 //! - `init`: from data or an example to a job file that runs; help, completions, man page
 //! - `jobs`: the examples of `jobs/`, the reference job and the schema
@@ -51,8 +53,10 @@ mod cron;
 mod daily;
 mod disk;
 mod docs;
+mod endpoints;
 mod export;
 mod hedge;
+mod images;
 mod incremental;
 mod init;
 mod jobs;

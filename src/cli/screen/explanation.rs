@@ -30,6 +30,10 @@ pub fn explanation_text(explanation: &Explanation) -> String {
             text.whole(&format!("[{}]\n{}", message.role, message.text()));
         }
     }
+    if let Some(input) = &explanation.input {
+        let asked: Value = serde_json::from_str(input.get()).unwrap_or_default();
+        text.whole(&format!("\n[input]\n{}", asked.as_str().map_or_else(|| asked.to_string(), str::to_owned)));
+    }
     text.0
 }
 
@@ -67,13 +71,16 @@ fn key(explanation: &Explanation, text: &mut Lines) {
         let id = parts.id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         text.add("  of", &format!("id {id}, model {}", parts.model));
         text.add("", &format!("params {}", Value::Object(parts.params.clone())));
-        text.add("", &format!("messages {}", parts.messages_hash));
+        text.add("", &format!("{} {}", parts.endpoint.field(), parts.messages_hash));
     }
 }
 
 fn route_stop(index: usize, stop: &RouteStop, text: &mut Lines) {
     let name = model_name(&stop.provider, &stop.model);
     text.add(if index == 0 { "model" } else { "fallback" }, &format!("{name} ({})", stop.alias));
+    if !stop.endpoint.is_chat() {
+        text.add("  endpoint", stop.endpoint.name());
+    }
     if let Some(why) = &stop.skipped {
         return text.add("", &format!("passed over: {why}"));
     }

@@ -231,9 +231,11 @@ impl<'a> Pass<'a> {
     }
 }
 
-/// Two requests of one task to one model are the same where messages and own params are.
+/// Two requests of one task to one model are the same where what they ask and their own params are.
 fn request_hash(request: &Request, call: &FirstCall<'_>) -> u64 {
     let place = (request.task as u64) << 32 | call.choice.upstream as u64;
     let own = if request.params.is_empty() { 0 } else { row_hash(&canonical_object(&request.params)).0 };
-    row_hash(request.messages.get().as_bytes()).0 ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ own.rotate_left(17)
+    row_hash(request.payload.json().get().as_bytes()).0
+        ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ own.rotate_left(17)
 }

@@ -1,5 +1,6 @@
 //! Looks names up: a task's models, a model's provider. Only what the job uses comes out.
 
+use super::endpoints;
 use super::models::ModelSpec;
 use super::providers::{ProviderSpec, resolve};
 use super::tasks::TaskSpec;
@@ -68,8 +69,10 @@ impl<'a> Linker<'a> {
         for name in &spec.route {
             let model = self.spec_of(name).and_then(|spec| self.model(spec, true));
             // `--model` may name what is a fallback already.
-            route.extend(model.filter(|model| !route.contains(model)));
+            let is_new = |model: &usize| route.iter().all(|(known, _)| known != model);
+            route.extend(model.filter(is_new).map(|model| (model, name)));
         }
+        let route = endpoints::check(&spec, &route, &self.linked.models);
         Task {
             name: spec.name,
             prompt: spec.prompt,
@@ -123,6 +126,7 @@ impl<'a> Linker<'a> {
         let (spec, theirs) = (self.specs.get(index)?, self.linked.providers.get(provider)?);
         let listing = theirs.listed_as.and_then(|listed| self.prices.find_at(listed, &spec.wire, &theirs.host()));
         let (price, price_source) = price(spec, theirs, listing.as_ref());
+        endpoints::check_params(spec.endpoint, &spec.params, spec.params_at.as_ref());
         self.linked.models.push(Model {
             alias: spec.alias.clone(),
             provider,
@@ -134,6 +138,7 @@ impl<'a> Linker<'a> {
             max_output: spec.max_output,
             listed_max_output: listing.and_then(|listing| listing.max_output),
             params: spec.params.clone(),
+            endpoint: spec.endpoint,
         });
         self.chosen.push(index);
         Some(self.chosen.len() - 1)

@@ -7,7 +7,7 @@ use crate::job::reader::{Field, Reader};
 use crate::job::tree;
 use crate::limit::Limits;
 use crate::price::Prices;
-use crate::types::{Money, Price, PriceSource};
+use crate::types::{Endpoint, Money, Price, PriceSource};
 
 /// A model before its provider is looked up.
 pub(in crate::job) struct ModelSpec<'a> {
@@ -21,6 +21,8 @@ pub(in crate::job) struct ModelSpec<'a> {
     pub(in crate::job) context: Option<u64>,
     pub(in crate::job) max_output: Option<u64>,
     pub(in crate::job) params: Map<String, Value>,
+    pub(in crate::job) params_at: Option<Field<'a>>,
+    pub(in crate::job) endpoint: Endpoint,
 }
 
 impl<'a> ModelSpec<'a> {
@@ -40,6 +42,8 @@ impl<'a> ModelSpec<'a> {
             context: None,
             max_output: None,
             params: Map::new(),
+            params_at: None,
+            endpoint: Endpoint::Chat,
         })
     }
 }
@@ -70,7 +74,10 @@ fn read_table<'a>(alias: &str, reader: &Reader<'a>, prices: &Prices) -> Option<M
     let positive = |name| reader.take(name).and_then(|field| field.positive());
     let (context, max_output) = (positive("context"), positive("max_output"));
     let limits = read_limits(reader);
-    let params = reader.take("params").and_then(|field| read_params(&field)).unwrap_or_default();
+    let params_at = reader.take("params");
+    let params = params_at.as_ref().and_then(read_params).unwrap_or_default();
+    let words = Endpoint::ALL.map(|endpoint| (endpoint.name(), endpoint));
+    let endpoint = reader.take("endpoint").map(|field| field.choice(&words));
     let named_by = named_by?;
     Some(ModelSpec {
         alias: alias.to_owned(),
@@ -82,6 +89,8 @@ fn read_table<'a>(alias: &str, reader: &Reader<'a>, prices: &Prices) -> Option<M
         context,
         max_output,
         params,
+        params_at,
+        endpoint: endpoint.unwrap_or(Some(Endpoint::Chat))?,
     })
 }
 

@@ -19,6 +19,9 @@ pub(in crate::job) struct TaskSpec<'a> {
     pub(in crate::job) name: String,
     pub(in crate::job) prompt: PromptSettings,
     pub(in crate::job) params: Map<String, Value>,
+    pub(in crate::job) params_at: Option<Field<'a>>,
+    /// What only a conversation can hold: `system`, `messages`, `images`.
+    pub(in crate::job) talk: Vec<Field<'a>>,
     /// The names as written: first choice, then fallbacks.
     pub(in crate::job) route: Vec<Field<'a>>,
     pub(in crate::job) fallback_after: Option<Duration>,
@@ -38,10 +41,14 @@ pub(in crate::job) fn read_tasks<'a>(reader: &Reader<'a>) -> Vec<TaskSpec<'a>> {
 fn read_task<'a>(name: &str, reader: &Reader<'a>) -> TaskSpec<'a> {
     let model = reader.require("model", "model = \"openai/gpt-4o-mini\"");
     let fallback = reader.take("fallback").and_then(|field| field.items()).unwrap_or_default();
+    let (prompt, talk) = read_prompt(reader);
+    let params_at = reader.take("params");
     TaskSpec {
         name: name.to_owned(),
-        prompt: read_prompt(reader),
-        params: reader.take("params").and_then(|field| read_params(&field)).unwrap_or_default(),
+        prompt,
+        params: params_at.as_ref().and_then(read_params).unwrap_or_default(),
+        params_at,
+        talk,
         route: model.into_iter().chain(fallback).collect(),
         fallback_after: read_fallback_after(reader),
         max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),
@@ -56,16 +63,30 @@ fn read_fallback_after(reader: &Reader<'_>) -> Option<Duration> {
     }
 }
 
-fn read_prompt(reader: &Reader<'_>) -> PromptSettings {
-    let content_of = |name| reader.take(name).and_then(|field| content(&field));
-    let (system, prompt) = (content_of("system"), content_of("prompt"));
-    let field = reader.take("messages");
-    let messages = field.as_ref().and_then(Field::items).unwrap_or_default();
-    if let Some(field) = field.filter(|_| !messages.is_empty() && (system.is_some() || prompt.is_some())) {
+/// What a task says, and the fields of it that only a conversation can hold.
+fn read_prompt<'a>(reader: &Reader<'a>) -> (PromptSettings, Vec<Field<'a>>) {
+    let system_at = reader.take("system");
+    let (system, prompt) = (system_at.as_ref().and_then(content), reader.take("prompt"));
+    let prompt = prompt.and_then(|field| content(&field));
+    let messages_at = reader.take("messages");
+    let messages = messages_at.as_ref().and_then(Field::items).unwrap_or_default();
+    let messages_at = messages_at.filter(|_| !messages.is_empty());
+    if let Some(field) = messages_at.as_ref().filter(|_| system.is_some() || prompt.is_some()) {
         let hint = "put them into messages as { role = \"system\", content = ... }".to_owned();
         field.refuse("stands instead of `system` and `prompt`, not beside them", Some(hint));
     }
-    PromptSettings { system, prompt, messages: messages.iter().filter_map(message).collect() }
+    let images_at = reader.take("images");
+    let images = images_at.as_ref().and_then(Field::items).unwrap_or_default();
+    let images_at = images_at.filter(|_| !images.is_empty());
+    let image_dir = images_at.as_ref().map(|field| field.node.spot.origin.dir.clone()).unwrap_or_default();
+    let settings = PromptSettings {
+        system,
+        prompt,
+        messages: messages.iter().filter_map(message).collect(),
+        images: images.iter().filter_map(|field| Some(field.text()?.to_owned())).collect(),
+        image_dir,
+    };
+    (settings, [system_at, messages_at, images_at].into_iter().flatten().collect())
 }
 
 fn message(field: &Field<'_>) -> Option<(String, String)> {
@@ -98,10 +119,14 @@ fn file_text(reader: &Reader<'_>) -> Option<String> {
 
 /// Params of a task or model as JSON, less those that are not the user's to set.
 pub(in crate::job) fn read_params(field: &Field<'_>) -> Option<Map<String, Value>> {
-    const OURS: [&str; 3] = ["model", "messages", "stream"];
+    const OURS: [&str; 4] = ["model", "messages", "stream", "background"];
     let params = field.json_table()?;
     for name in OURS.into_iter().filter(|name| params.contains_key(*name)) {
         field.refuse(format!("`{name}` cannot be set here: overnight sets it for each call"), None);
+    }
+    if params.get("n").is_some_and(|n| n.as_f64() != Some(1.0)) {
+        let hint = "a row has one answer: give it several rows where it is to have more".to_owned();
+        field.refuse("`n` must be 1", Some(hint));
     }
     Some(params)
 }

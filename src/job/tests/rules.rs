@@ -102,7 +102,7 @@ messages = []
     let messages = [("user", "Be\nbrief.\n"), ("assistant", "ok")];
     let messages = messages.map(|(role, content)| (role.to_owned(), content.to_owned())).to_vec();
     let expected = [
-        PromptSettings { system: text("Be\nbrief.\n"), prompt: text("one\ntwo"), messages: Vec::new() },
+        PromptSettings { system: text("Be\nbrief.\n"), prompt: text("one\ntwo"), ..PromptSettings::default() },
         PromptSettings { messages, ..PromptSettings::default() },
         PromptSettings::default(),
     ];

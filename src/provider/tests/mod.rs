@@ -1,6 +1,7 @@
 //! What replies mean, how requests look, and what HTTP does to both.
 
 mod chat;
+mod endpoints;
 mod errors;
 mod http;
 mod profiles;
@@ -15,7 +16,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 use super::{Answer, CallError, ChatProvider, ModelRequest, Profile, Provider, TokenParam};
-use crate::types::{Transport, TransportError, WireReply, WireRequest};
+use crate::types::{Endpoint, Payload, Transport, TransportError, WireReply, WireRequest};
 
 /// Answers each request with the same reply, and keeps what was sent.
 struct Canned {
@@ -48,7 +49,8 @@ fn reply(status: u16, headers: &[(&'static str, &str)], body: &str) -> WireReply
 fn request(params: Value) -> ModelRequest {
     let params: Map<String, Value> = serde_json::from_value(params).unwrap();
     let messages = RawValue::from_string(r#"[{"role":"user","content":"hi"}]"#.to_owned()).unwrap();
-    ModelRequest { model: "m".into(), messages: messages.into(), params: Arc::new(params) }
+    let payload = Payload::messages(messages);
+    ModelRequest { model: "m".into(), endpoint: Endpoint::Chat, payload, params: Arc::new(params) }
 }
 
 fn call(reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {

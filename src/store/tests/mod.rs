@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 use tempfile::TempDir;
 
 use super::*;
-use crate::types::{AttemptLine, Failure, FailureKind, Key, LogLine, Money, OutcomeLine, RunLine, Usage};
+use crate::types::{AttemptLine, Endpoint, Failure, FailureKind, Key, LogLine, Money, OutcomeLine, RunLine, Usage};
 
 const SLOTS: usize = 4;
 const AT: u64 = 1_700_000_000_000;
@@ -79,6 +79,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         possibly_billed: false,
         worst_cost: None,
         trail: Vec::new(),
+        endpoint: Endpoint::Chat,
         reply: Some(RawValue::from_string(format!(r#"{{"n": {row}}}"#)).unwrap()),
     }
 }

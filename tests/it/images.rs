@@ -1,0 +1,91 @@
+//! Images that rows name: what they are known by, and what becomes of a row whose image cannot be sent.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::world::{SimServer, World};
+
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\nbytes of a picture";
+
+fn world(sim: &SimServer) -> World {
+    let world = World::new();
+    let job = format!(
+        "[input]\npath = \"rows/in.jsonl\"\n[output]\npath = \"out.jsonl\"\n[tasks.tag]\nmodel = \"p/m\"\n\
+         prompt = \"What is this?\"\nimages = [\"{{{{ photo | default('') }}}}\"]\n[providers.p]\nbase_url = \"{}\"\n",
+        sim.url()
+    );
+    world.write("job.toml", job);
+    world
+}
+
+fn rows(world: &World, photos: &[Option<&str>]) {
+    let lines = photos.iter().enumerate().map(|(id, photo)| json!({"id": id, "photo": photo}).to_string());
+    world.write("rows/in.jsonl", lines.collect::<Vec<_>>().join("\n"));
+}
+
+fn run(world: &World, code: i32) -> Value {
+    let ran = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!(ran.code, Some(code), "{ran:?}");
+    ran.summary()
+}
+
+#[test]
+fn an_image_is_known_by_its_bytes_and_not_by_its_name() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    // From the job file's folder, not the input's.
+    world.write("photos/a.png", PNG);
+    let link = Some("https://e.example/c.png");
+    rows(&world, &[Some("photos/a.png"), None, link]);
+    assert_eq!(run(&world, 0)["attempts"], 3);
+    assert_eq!(run(&world, 0)["attempts"], 0);
+
+    fs::rename(world.path("photos/a.png"), world.path("photos/b.png")).unwrap();
+    rows(&world, &[Some("photos/b.png"), None, link]);
+    assert_eq!(run(&world, 0)["attempts"], 0, "the same image under another name");
+
+    world.write("photos/b.png", [PNG, b"!"].concat());
+    assert_eq!(run(&world, 0)["attempts"], 1, "other bytes, though the input is as it was");
+    rows(&world, &[Some("photos/b.png"), None, Some("https://e.example/d.png")]);
+    assert_eq!(run(&world, 0)["attempts"], 1, "another address");
+    let log = world.read(".overnight/job/results.log");
+    assert!(!log.contains("base64"), "the log holds no images");
+}
+
+#[test]
+fn an_image_that_cannot_be_sent_fails_its_row_with_its_path_until_it_can() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.write("a.png", PNG);
+    world.write("text.png", "no picture");
+    fs::File::create(world.path("large.png")).unwrap().set_len(20_000_001).unwrap();
+    rows(&world, &[Some("a.png"), Some("none.png"), Some("text.png"), Some("large.png")]);
+    assert_eq!(run(&world, 4)["attempts"], 1);
+    let errors = world.lines("out.errors.jsonl");
+    let told: Vec<_> = errors.iter().map(|line| line["error"].clone()).collect();
+    let kinds: Vec<_> = told.iter().map(|error| error["kind"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["template", "template", "too_large"]);
+    for (error, name) in told.iter().zip(["none.png", "text.png", "large.png"]) {
+        let message = error["message"].as_str().unwrap();
+        assert!(message.starts_with("images[0]: ") && message.contains(name), "{message}");
+    }
+    world.write("none.png", PNG);
+    let summary = run(&world, 0);
+    assert_eq!((&summary["attempts"], &summary["rows"]["succeeded"]), (&json!(1), &json!(2)));
+}
+
+#[test]
+fn a_budget_sets_aside_what_an_image_may_cost() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim);
+    world.write("a.png", PNG);
+    rows(&world, &[Some("a.png")]);
+    let model = "[models.m]\nprovider = \"p\"\nprice = { input = 1.0, output = 1.0 }\nmax_output = 1000\n";
+    // 50,000 tokens of an image at a dollar a million.
+    let job = world.read("job.toml").replace("\"p/m\"", "\"m\"") + model + "[run]\nmax_cost = 0.05\n";
+    world.write("job.toml", &job);
+    assert_eq!(run(&world, 5)["attempts"], 0);
+    world.write("job.toml", job.replace("0.05", "0.06"));
+    assert_eq!(run(&world, 0)["attempts"], 1);
+}
