@@ -449,6 +449,8 @@ pub enum ExportAs {
     Jsonl,
     /// A line for every row that ended
     Csv,
+    /// The same as a Parquet file
+    Parquet,
     /// An OpenAI Batch output file: every row that ended
     OpenaiBatch,
 }

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use super::RunError;
 use super::feed::Matching;
 use super::needs;
-use super::output::{columns, each, with_row};
+use super::output::{columns, each, typed_columns, with_row};
 use super::plan::Plan;
 use super::selection::{Selection, Subset};
 use crate::job::Job;
-use crate::sink::{ExportFormat, ExportTarget, Exporter};
+use crate::sink::{ExportFormat, ExportTarget, Exporter, RecordFormat};
 use crate::source::{Format, Input};
 use crate::store::StateReader;
+use crate::types::{Dialect, InputColumns, Packing};
 
 /// What is exported, and where to.
 pub struct ExportOptions {
@@ -84,24 +85,39 @@ fn exporter(plan: &Plan, input: &Input, what: ExportWhat, target: ExportTarget) 
     let settings = &plan.job.output;
     match what {
         ExportWhat::Results(format) => {
-            let columns = if format == ExportFormat::Csv { columns(input)? } else { Vec::new() };
+            let columns = match format {
+                ExportFormat::Csv | ExportFormat::Tsv => columns(input)?,
+                ExportFormat::Parquet => typed_columns(input)?,
+                ExportFormat::Jsonl | ExportFormat::OpenaiBatch => InputColumns::default(),
+            };
             Exporter::of_results(target, format, settings, &columns).map_err(RunError::Output)
         }
         ExportWhat::FailedInput => {
-            // The same job must read it: with the delimiter that it sets, else with one that is found out.
-            let tabs = plan.job.input.format == Format::Tsv || is_tsv(&target);
-            let delimiter = plan.job.input.delimiter.unwrap_or(if tabs { b'\t' } else { b',' });
-            let table = input.columns().map(|columns| (columns, delimiter));
-            Exporter::of_records(target, table, settings).map_err(RunError::Output)
+            let format = record_format(plan, input, &target)?;
+            Exporter::of_records(target, format, settings).map_err(RunError::Output)
         }
     }
 }
 
-fn is_tsv(target: &ExportTarget) -> bool {
-    match target {
-        ExportTarget::File(path) => path.extension().is_some_and(|extension| extension == "tsv"),
-        ExportTarget::Stream(_) => false,
+/// As the same job reads it: by its name, else as the input is.
+fn record_format(plan: &Plan, input: &Input, target: &ExportTarget) -> Result<RecordFormat, RunError> {
+    let extension = match target {
+        ExportTarget::File(path) => Packing::of(path).1,
+        ExportTarget::Stream(_) => None,
+    };
+    let extension = extension.as_deref();
+    if extension == Some("parquet") {
+        return Ok(RecordFormat::Parquet(typed_columns(input)?));
     }
+    let Some(names) = input.columns().filter(|_| !input.is_parquet() || matches!(extension, Some("csv" | "tsv")))
+    else {
+        return Ok(RecordFormat::Jsonl);
+    };
+    // With the delimiter that the job sets, else with one that is found out.
+    let Dialect { delimiter, bom } = input.dialect();
+    let tabs = plan.job.input.format == Format::Tsv || extension == Some("tsv");
+    let delimiter = plan.job.input.delimiter.unwrap_or(if tabs { b'\t' } else { delimiter });
+    Ok(RecordFormat::Csv(InputColumns::of_text(names, Dialect { delimiter, bom })))
 }
 
 fn check_target(target: &ExportTarget, input: &Input) -> Result<(), RunError> {

@@ -6,10 +6,12 @@ use super::RunError;
 use super::plan::Plan;
 use super::prepare::shown_id;
 use super::selection::Selection;
-use crate::sink::{FinishedRow, InputView, Writer, Written};
+#[cfg(feature = "parquet")]
+use crate::sink::ColumnTypes;
+use crate::sink::{FinishedRow, InputView, OutputFormat, Writer, Written};
 use crate::source::{Input, Record};
 use crate::store::{LogReader, OrderReader};
-use crate::types::OutcomeLine;
+use crate::types::{InputColumns, OutcomeLine};
 
 /// JSON has no header: a CSV made from it has the columns of this many first records.
 const COLUMNS_FROM: usize = 1000;
@@ -22,7 +24,11 @@ pub(super) fn write(
     mut order: OrderReader,
     mut log: LogReader,
 ) -> Result<Written, RunError> {
-    let mut writer = Writer::create(&plan.job.output, &columns(input)?, selection.is_part())?;
+    let columns = match plan.job.output.format {
+        OutputFormat::Parquet => typed_columns(input)?,
+        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Tsv => columns(input)?,
+    };
+    let mut writer = Writer::create(&plan.job.output, &columns, selection.is_part())?;
     each(plan, input, selection, |record| {
         let end = order.get(record.number)?.ok_or(RunError::NoOutcome(record.number))?;
         let outcome = log.outcome_at(end.offset)?;
@@ -65,20 +71,48 @@ pub(super) fn with_row<T>(
     take(&FinishedRow { id: &id, row: record.number, place: &record.place, input, outcome })
 }
 
-/// The input's columns, for a CSV.
-pub(super) fn columns(input: &Input) -> Result<Vec<String>, RunError> {
-    if let Some(columns) = input.columns() {
-        return Ok(columns);
+/// The input's columns, for a table.
+pub(super) fn columns(input: &Input) -> Result<InputColumns, RunError> {
+    let names = match input.columns() {
+        Some(names) => names,
+        None => names_of_first(input)?,
+    };
+    Ok(InputColumns::of_text(names, input.dialect()))
+}
+
+/// As [`columns`], for a Parquet file: with their types. JSON does not say them, so all of it is read, and no column of it is
+/// missed.
+#[cfg(feature = "parquet")]
+pub(super) fn typed_columns(input: &Input) -> Result<InputColumns, RunError> {
+    if let Some(names) = input.columns() {
+        return Ok(InputColumns { names, types: input.types(), ..InputColumns::default() });
     }
+    let mut seen = ColumnTypes::default();
+    for record in input.records()? {
+        if let Ok(row) = record?.row() {
+            seen.see(&row);
+        }
+    }
+    let types = seen.schema();
+    let names = types.fields().iter().map(|field| field.name().clone()).collect();
+    Ok(InputColumns { names, types: Some(types), ..InputColumns::default() })
+}
+
+#[cfg(not(feature = "parquet"))]
+pub(super) fn typed_columns(input: &Input) -> Result<InputColumns, RunError> {
+    columns(input)
+}
+
+fn names_of_first(input: &Input) -> Result<Vec<String>, RunError> {
     let mut seen = BTreeSet::new();
-    let mut columns = Vec::new();
+    let mut names = Vec::new();
     for record in input.records()?.take(COLUMNS_FROM) {
         let Ok(row) = record?.row() else { continue };
-        for column in row.fields().keys() {
-            if seen.insert(column.clone()) {
-                columns.push(column.clone());
+        for name in row.fields().keys() {
+            if seen.insert(name.clone()) {
+                names.push(name.clone());
             }
         }
     }
-    Ok(columns)
+    Ok(names)
 }

@@ -291,5 +291,6 @@ const fn format_name(format: Format) -> &'static str {
         Format::OpenaiBatch => "openai-batch",
         Format::Json => "json",
         Format::Text => "text",
+        Format::Parquet => "parquet",
     }
 }

@@ -31,6 +31,11 @@ pub enum SinkError {
     /// The target is a folder, a device or a pipe: it cannot be replaced by a file.
     #[error("output: {} is there and is no regular file; name a file, or write to stdout with `--output -`", .0.display())]
     NotAFile(PathBuf),
+    /// This build has no Parquet.
+    #[error(
+        "this build of overnight does not write Parquet; build it with `cargo install --path . --features parquet`"
+    )]
+    NoParquet,
     /// Reading, writing or renaming failed.
     #[error("cannot {doing} {}: {source}", .path.display())]
     Io {

@@ -4,13 +4,14 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::replace::Replacement;
-use super::table::{self, OurFields};
-use super::{FinishedRow, OutputSettings, SinkError, line};
-use crate::types::{Failure, Row};
+use super::table::{self, OurFields, text};
+use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, line, parquet};
+use crate::types::{Dialect, Failure, InputColumns, Row};
+
+const STDOUT: &str = "standard output";
 
 /// How rows are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,8 +21,23 @@ pub enum ExportFormat {
     Jsonl,
     /// A line for every row that ended, below a header.
     Csv,
+    /// The same with tabs.
+    Tsv,
+    /// A row for every row that ended, where this build writes Parquet.
+    Parquet,
     /// Lines of an `OpenAI` Batch output file: every row that ended.
     OpenaiBatch,
+}
+
+/// How records of the input are exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordFormat {
+    /// A JSON object a line.
+    Jsonl,
+    /// A table with these columns, in their dialect.
+    Csv(InputColumns),
+    /// The same in Parquet.
+    Parquet(InputColumns),
 }
 
 /// Where an export goes.
@@ -35,6 +51,8 @@ pub enum ExportTarget {
 /// An export under way.
 pub struct Exporter {
     out: Out,
+    /// `None`: a stream.
+    target: Option<PathBuf>,
     settings: OutputSettings,
     format: Lines,
     line: Vec<u8>,
@@ -43,6 +61,36 @@ pub struct Exporter {
 enum Out {
     File(Replacement),
     Stream(Box<dyn Write + Send>),
+    /// Rows instead of lines.
+    Parquet(Box<parquet::Table<Self>>),
+}
+
+impl Out {
+    fn finish(self) -> Result<(), SinkError> {
+        match self {
+            Self::File(file) => file.ready()?.replace().map(|_changed| ()),
+            Self::Stream(mut stream) => stream.flush().map_err(stream_error),
+            Self::Parquet(table) => table.end()?.finish(),
+        }
+    }
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.write(bytes),
+            Self::Stream(stream) => stream.write(bytes),
+            Self::Parquet(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.flush(),
+            Self::Stream(stream) => stream.flush(),
+            Self::Parquet(_) => Ok(()),
+        }
+    }
 }
 
 /// What stands on a line.
@@ -50,19 +98,21 @@ enum Lines {
     Results,
     Table {
         copied: Vec<String>,
+        dialect: Dialect,
     },
     Batch,
     /// Records of the input, as they were read.
     JsonRecords,
     /// Records of the input below its header.
-    CsvRecords {
-        columns: Vec<String>,
-        delimiter: u8,
+    TableRecords {
+        columns: InputColumns,
     },
+    /// None: rows go into a Parquet file as they are.
+    Rows,
 }
 
 impl Exporter {
-    /// Begins an export of rows that ended. `columns`: the input's, for CSV; `include` is applied here.
+    /// Begins an export of rows that ended. `columns`: the input's, for a table; `include` is applied here.
     ///
     /// # Errors
     /// A clash of column names, or a target that cannot be written to.
@@ -70,53 +120,70 @@ impl Exporter {
         target: ExportTarget,
         format: ExportFormat,
         settings: &OutputSettings,
-        columns: &[String],
+        columns: &InputColumns,
     ) -> Result<Self, SinkError> {
-        let lines = match format {
-            ExportFormat::Jsonl => Lines::Results,
-            ExportFormat::OpenaiBatch => Lines::Batch,
-            ExportFormat::Csv => {
-                table::check_columns(
-                    &OutputSettings { format: super::OutputFormat::Csv, ..settings.clone() },
-                    columns,
-                )?;
-                Lines::Table { copied: table::copied(settings, columns).to_vec() }
-            }
+        let format = match format {
+            ExportFormat::Jsonl => return Self::begin(target, settings, Lines::Results),
+            ExportFormat::OpenaiBatch => return Self::begin(target, settings, Lines::Batch),
+            ExportFormat::Csv => OutputFormat::Csv,
+            ExportFormat::Tsv => OutputFormat::Tsv,
+            ExportFormat::Parquet => OutputFormat::Parquet,
         };
-        let mut export = Self::begin(target, settings, lines)?;
-        if let Lines::Table { copied } = &export.format {
-            let mut header = csv::Writer::from_writer(Vec::new());
-            table::write_header(&mut header, settings, copied).map_err(|error| export.failed(error))?;
-            export.append_table(header)?;
+        table::check_columns(&OutputSettings { format, ..settings.clone() }, &columns.names)?;
+        if format == OutputFormat::Parquet {
+            return Self::begin_parquet(target, settings, |out, target| {
+                parquet::Table::of_results(out, target, settings, columns)
+            });
         }
-        Ok(export)
+        let dialect = table::dialect(format, columns.dialect);
+        let copied = table::copied(settings, &columns.names).to_vec();
+        let names = table::all_names(settings, &copied);
+        Self::begin(target, settings, Lines::Table { copied, dialect })?.with_header(&names, dialect)
     }
 
-    /// Begins an export of records of the input: a file that can be read in its place. `table`: the columns and the
-    /// delimiter where the input is CSV.
+    /// Begins an export of records of the input: a file that can be read in its place.
     ///
     /// # Errors
     /// A target that cannot be written to.
     pub fn of_records(
         target: ExportTarget,
-        table: Option<(Vec<String>, u8)>,
+        format: RecordFormat,
         settings: &OutputSettings,
     ) -> Result<Self, SinkError> {
-        let Some((columns, delimiter)) = table else { return Self::begin(target, settings, Lines::JsonRecords) };
-        let mut header = delimited(delimiter);
-        let written = header.write_record(&columns);
-        let mut export = Self::begin(target, settings, Lines::CsvRecords { columns, delimiter })?;
-        written.map_err(|error| export.failed(error))?;
-        export.append_table(header)?;
-        Ok(export)
+        match format {
+            RecordFormat::Jsonl => Self::begin(target, settings, Lines::JsonRecords),
+            RecordFormat::Csv(columns) => {
+                let (names, dialect) = (columns.names.clone(), columns.dialect);
+                Self::begin(target, settings, Lines::TableRecords { columns })?.with_header(&names, dialect)
+            }
+            RecordFormat::Parquet(columns) => {
+                Self::begin_parquet(target, settings, |out, target| parquet::Table::of_records(out, target, &columns))
+            }
+        }
+    }
+
+    fn with_header(mut self, names: &[String], dialect: Dialect) -> Result<Self, SinkError> {
+        self.line = table::header(names, dialect).map_err(|error| self.failed(error))?;
+        self.append()?;
+        Ok(self)
     }
 
     fn begin(target: ExportTarget, settings: &OutputSettings, format: Lines) -> Result<Self, SinkError> {
-        let out = match target {
-            ExportTarget::File(path) => Out::File(Replacement::create(&path)?),
-            ExportTarget::Stream(stream) => Out::Stream(stream),
+        let (out, target) = match target {
+            ExportTarget::File(path) => (Out::File(Replacement::create(&path)?), Some(path)),
+            ExportTarget::Stream(stream) => (Out::Stream(stream), None),
         };
-        Ok(Self { out, settings: settings.clone(), format, line: Vec::new() })
+        Ok(Self { out, target, settings: settings.clone(), format, line: Vec::new() })
+    }
+
+    fn begin_parquet(
+        target: ExportTarget,
+        settings: &OutputSettings,
+        table: impl FnOnce(Out, &Path) -> Result<parquet::Table<Out>, SinkError>,
+    ) -> Result<Self, SinkError> {
+        let Self { out, target, settings, line, .. } = Self::begin(target, settings, Lines::Rows)?;
+        let table = table(out, target.as_deref().unwrap_or(Path::new(STDOUT)))?;
+        Ok(Self { out: Out::Parquet(Box::new(table)), target, settings, format: Lines::Rows, line })
     }
 
     /// Writes a row that ended; says whether it has a line in this format.
@@ -124,19 +191,22 @@ impl Exporter {
     /// # Errors
     /// Where the target cannot be written to, or a reply cannot be read.
     pub fn write(&mut self, row: &FinishedRow<'_>) -> Result<bool, SinkError> {
+        if let Out::Parquet(table) = &mut self.out {
+            return table.add(row).map(|()| true);
+        }
         self.line.clear();
         match &self.format {
             Lines::Results if row.outcome.failure.is_some() => return Ok(false),
             Lines::Results => line::add_result(row, &self.settings, &mut self.line)?,
             Lines::Batch => add_batch(row, &mut self.line)?,
-            Lines::Table { copied } => {
-                let mut table = csv::Writer::from_writer(Vec::new());
+            Lines::Table { copied, dialect } => {
+                let mut table = table::lines(Vec::new(), *dialect);
                 let ours = OurFields::of(row)?;
                 table::write_row(&mut table, copied, row.input, &ours).map_err(|error| self.failed(error))?;
                 self.append_table(table)?;
                 return Ok(true);
             }
-            Lines::JsonRecords | Lines::CsvRecords { .. } => return Ok(false),
+            Lines::JsonRecords | Lines::TableRecords { .. } | Lines::Rows => return Ok(false),
         }
         self.append()?;
         Ok(true)
@@ -148,15 +218,19 @@ impl Exporter {
     /// # Errors
     /// Where the target cannot be written to.
     pub fn write_record(&mut self, raw: &[u8], row: Option<&Row>) -> Result<bool, SinkError> {
+        if let Out::Parquet(table) = &mut self.out {
+            return row.map_or(Ok(false), |row| table.add_record(row).map(|()| true));
+        }
         match (&self.format, row) {
-            (Lines::CsvRecords { .. }, None) => return Ok(false),
-            (Lines::CsvRecords { columns, delimiter }, Some(row)) => {
-                let mut table = delimited(*delimiter);
-                let field = |column: &String| row.get(column).and_then(Value::as_str).unwrap_or_default();
-                table.write_record(columns.iter().map(field)).map_err(|error| self.failed(error))?;
+            (Lines::TableRecords { .. }, None) => return Ok(false),
+            (Lines::TableRecords { columns }, Some(row)) => {
+                let mut table = table::lines(Vec::new(), columns.dialect);
+                let field =
+                    |column: &String| row.get(column).map_or_else(String::new, |value| text(value).into_owned());
+                table.write_record(columns.names.iter().map(field)).map_err(|error| self.failed(error))?;
                 self.append_table(table)?;
             }
-            (Lines::JsonRecords | Lines::Results | Lines::Table { .. } | Lines::Batch, _) => {
+            (Lines::JsonRecords | Lines::Results | Lines::Table { .. } | Lines::Batch | Lines::Rows, _) => {
                 self.line.clear();
                 match row.filter(|_| !raw.trim_ascii_start().starts_with(b"{")) {
                     // A CSV record among JSON ones.
@@ -176,10 +250,7 @@ impl Exporter {
     /// # Errors
     /// Where the target cannot be written to.
     pub fn finish(self) -> Result<(), SinkError> {
-        match self.out {
-            Out::File(file) => file.ready()?.replace().map(|_changed| ()),
-            Out::Stream(mut stream) => stream.flush().map_err(stream_error),
-        }
+        self.out.finish()
     }
 
     fn append_table(&mut self, table: csv::Writer<Vec<u8>>) -> Result<(), SinkError> {
@@ -188,27 +259,20 @@ impl Exporter {
     }
 
     fn append(&mut self) -> Result<(), SinkError> {
-        match &mut self.out {
-            Out::File(file) => file.append(&self.line),
-            Out::Stream(stream) => stream.write_all(&self.line).map_err(stream_error),
-        }
+        self.out.write_all(&self.line).map_err(|error| self.failed(error))
     }
 
     fn failed(&self, error: impl Into<io::Error>) -> SinkError {
-        match &self.out {
-            Out::File(file) => SinkError::io("write", file.target(), error),
-            Out::Stream(_) => stream_error(error),
+        match &self.target {
+            Some(target) => SinkError::io("write", target, error),
+            None => stream_error(error),
         }
     }
 }
 
 /// An error of a stream that is not known by a path.
 pub(crate) fn stream_error(error: impl Into<io::Error>) -> SinkError {
-    SinkError::io("write to", Path::new("standard output"), error)
-}
-
-fn delimited(delimiter: u8) -> csv::Writer<Vec<u8>> {
-    csv::WriterBuilder::new().delimiter(delimiter).from_writer(Vec::new())
+    SinkError::io("write to", Path::new(STDOUT), error)
 }
 
 /// A line of a Batch output file, its fields in the order of `OpenAI`'s own.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::SinkError;
+use super::packed::Packed;
+use crate::types::{Packing, extensions, stem};
 
 /// Ends the names of our temporary files, so that what a kill left behind is known as ours.
 const TEMP_SUFFIX: &str = ".overnight.tmp";
@@ -17,9 +19,9 @@ const BUFFER: usize = 128 * 1024;
 
 /// `<stem>.partial.<ext>` beside `path`: where a subset of the rows goes.
 pub(super) fn partial_path(path: &Path) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    let mut name = stem(path).to_owned();
     name.push(".partial");
-    if let Some(extension) = path.extension() {
+    for extension in extensions(path) {
         name.push(".");
         name.push(extension);
     }
@@ -40,10 +42,11 @@ pub(super) fn target(path: &Path) -> Result<PathBuf, SinkError> {
     if found.is_file() { Ok(path) } else { Err(SinkError::NotAFile(path)) }
 }
 
-/// A new file that takes its target's place when it is whole. Dropped before that, it is gone.
+/// A new file that takes its target's place when it is whole, packed as the target's name says. Dropped before that, it is
+/// gone.
 pub(super) struct Replacement {
     target: PathBuf,
-    temp: BufWriter<NamedTempFile>,
+    temp: Packed<BufWriter<NamedTempFile>>,
 }
 
 impl Replacement {
@@ -56,8 +59,11 @@ impl Replacement {
         prefix.push(target.file_name().unwrap_or_default());
         prefix.push(".");
         remove_leftovers(folder, &prefix);
-        let temp = new_temp(folder, &prefix).map_err(|error| SinkError::io("create a file in", folder, error))?;
-        Ok(Self { target, temp: BufWriter::with_capacity(BUFFER, temp) })
+        let failed = |error| SinkError::io("create a file in", folder, error);
+        let temp = BufWriter::with_capacity(BUFFER, new_temp(folder, &prefix).map_err(failed)?);
+        // By the name as given: a link may be called otherwise than what it leads to.
+        let (packing, _) = Packing::of(path);
+        Ok(Self { temp: Packed::new(temp, packing).map_err(failed)?, target })
     }
 
     /// Where the file will stand.
@@ -74,7 +80,7 @@ impl Replacement {
     pub(super) fn ready(self) -> Result<Ready, SinkError> {
         let Self { target, temp } = self;
         let wrap = |error| SinkError::io("write", &target, error);
-        let temp = temp.into_inner().map_err(|error| wrap(error.into_error()))?;
+        let temp = temp.finish().map_err(wrap)?.into_inner().map_err(|error| wrap(error.into_error()))?;
         let changed = !same_bytes(temp.path(), &target).map_err(wrap)?;
         if changed {
             keep_permissions(&temp, &target);

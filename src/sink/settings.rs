@@ -26,4 +26,8 @@ pub enum OutputFormat {
     Jsonl,
     /// A line for every input row.
     Csv,
+    /// The same with tabs.
+    Tsv,
+    /// A row for every input row, where this build writes Parquet.
+    Parquet,
 }

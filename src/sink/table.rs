@@ -1,4 +1,4 @@
-//! CSV: one line for every row that ended, failed ones too.
+//! CSV and TSV: one line for every row that ended, failed ones too.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -6,6 +6,10 @@ use std::io::Write;
 use serde_json::Value;
 
 use super::{FinishedRow, InputView, OutputFormat, OutputSettings, SinkError};
+use crate::types::{Dialect, Failure};
+
+/// A byte order mark.
+const BOM: &[u8] = "\u{feff}".as_bytes();
 
 /// Our columns, after the copied ones, each with the prefix before it.
 const OURS: [&str; 5] = ["content", "model", "status", "cost_usd", "error"];
@@ -24,7 +28,7 @@ pub(super) fn check_columns(settings: &OutputSettings, columns: &[String]) -> Re
     }
     match settings.format {
         OutputFormat::Jsonl => Ok(()),
-        OutputFormat::Csv => check_clash(settings, columns),
+        OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::Parquet => check_clash(settings, columns),
     }
 }
 
@@ -39,14 +43,33 @@ pub(super) fn copied<'a>(settings: &'a OutputSettings, columns: &'a [String]) ->
     settings.include.as_deref().unwrap_or(columns)
 }
 
-/// The header line.
-pub(super) fn write_header<W: Write>(
-    table: &mut csv::Writer<W>,
-    settings: &OutputSettings,
-    copied: &[String],
-) -> csv::Result<()> {
-    let ours = OURS.iter().map(|name| ours(settings, name));
-    table.write_record(copied.iter().cloned().chain(ours))
+/// How a table of this format is written beside an input of that dialect.
+pub(super) fn dialect(format: OutputFormat, input: Dialect) -> Dialect {
+    match format {
+        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Parquet => input,
+        OutputFormat::Tsv => Dialect { delimiter: b'\t', ..input },
+    }
+}
+
+/// The names of all columns of a table of results.
+pub(super) fn all_names(settings: &OutputSettings, copied: &[String]) -> Vec<String> {
+    copied.iter().cloned().chain(OURS.iter().map(|name| ours(settings, name))).collect()
+}
+
+/// The header line, with what stands before it.
+pub(super) fn header(names: &[String], dialect: Dialect) -> csv::Result<Vec<u8>> {
+    let start = if dialect.bom { BOM.to_vec() } else { Vec::new() };
+    // Readers find the delimiter out, ours too: one that is part of a name must not be counted.
+    let ambiguous = names.iter().any(|name| name.contains([',', ';', '\t']));
+    let style = if ambiguous { csv::QuoteStyle::Always } else { csv::QuoteStyle::Necessary };
+    let mut table = csv::WriterBuilder::new().delimiter(dialect.delimiter).quote_style(style).from_writer(start);
+    table.write_record(names)?;
+    table.into_inner().map_err(|error| error.into_error().into())
+}
+
+/// A writer of lines below the header.
+pub(super) fn lines<W: Write>(out: W, dialect: Dialect) -> csv::Writer<W> {
+    csv::WriterBuilder::new().delimiter(dialect.delimiter).from_writer(out)
 }
 
 /// The five fields of ours.
@@ -63,7 +86,7 @@ impl OurFields {
         let cost = outcome.row_cost.map_or_else(String::new, |cost| cost.to_string());
         let (content, status, error) = match &outcome.failure {
             None => (content(row)?, "succeeded", String::new()),
-            Some(failure) => (String::new(), "failed", format!("{}: {}", failure.kind, failure.message)),
+            Some(failure) => (String::new(), "failed", told(failure, row)),
         };
         Ok(Self([content, outcome.model.clone(), status.to_owned(), cost, error]))
     }
@@ -86,13 +109,21 @@ pub(super) fn write_row<W: Write>(
     table.write_record(&ours.0)
 }
 
+/// A record that is no row has no columns to know it by, so its place is told.
+fn told(failure: &Failure, row: &FinishedRow<'_>) -> String {
+    match row.input {
+        InputView::Row(_) => format!("{}: {}", failure.kind, failure.message),
+        InputView::Raw(_) => format!("{}: {}: {}", failure.kind, row.place, failure.message),
+    }
+}
+
 fn content(row: &FinishedRow<'_>) -> Result<String, SinkError> {
     let reply = row.reply()?;
     let other = reply.embedding.or(reply.tool_calls).map(|json| json.get().to_owned());
     Ok(reply.content.or(other).unwrap_or_default())
 }
 
-fn text(value: &Value) -> Cow<'_, str> {
+pub(super) fn text(value: &Value) -> Cow<'_, str> {
     match value {
         Value::Null => Cow::Borrowed(""),
         Value::String(text) => Cow::Borrowed(text),
@@ -100,7 +131,7 @@ fn text(value: &Value) -> Cow<'_, str> {
     }
 }
 
-fn ours(settings: &OutputSettings, name: &str) -> String {
+pub(super) fn ours(settings: &OutputSettings, name: &str) -> String {
     format!("{}{name}", settings.prefix)
 }
 

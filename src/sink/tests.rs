@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::replace::partial_path;
 use super::*;
-use crate::types::{Endpoint, Failure, FailureKind, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage};
+use crate::types::{
+    Dialect, Endpoint, Failure, FailureKind, InputColumns, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage,
+};
 
 /// One ended row with all that it borrows.
 struct Sample {
@@ -94,7 +96,15 @@ fn columns(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn write(settings: &OutputSettings, columns: &[String], samples: &[Sample]) -> Written {
+fn known(names: &[&str]) -> InputColumns {
+    InputColumns::of_text(columns(names), Dialect::default())
+}
+
+fn unknown() -> InputColumns {
+    InputColumns::default()
+}
+
+fn write(settings: &OutputSettings, columns: &InputColumns, samples: &[Sample]) -> Written {
     let mut writer = Writer::create(settings, columns, false).unwrap();
     for sample in samples {
         writer.write(&sample.view()).unwrap();
@@ -200,7 +210,7 @@ fn jsonl_holds_succeeded_rows_in_the_order_written_and_errors_the_others() {
         Sample::failed(2, Failure::new(FailureKind::Timeout, "slow"), json!({})),
         Sample::succeeded(3, &answer("three"), json!({})),
     ];
-    let written = write(&settings, &[], &samples);
+    let written = write(&settings, &unknown(), &samples);
     let contents: Vec<_> = fs::read_to_string(&settings.path)
         .unwrap()
         .lines()
@@ -230,14 +240,14 @@ fn csv_has_a_line_for_every_row_and_quotes_what_needs_it() {
         Sample::succeeded(2, &tools, json!({"text": null, "tags": true})),
         broken,
     ];
-    let written = write(&settings, &columns(&["id", "text", "tags"]), &samples);
+    let written = write(&settings, &known(&["id", "text", "tags"]), &samples);
     assert_eq!(
         fs::read_to_string(&settings.path).unwrap(),
         concat!(
             "text,tags,llm_content,llm_model,llm_status,llm_cost_usd,llm_error\n",
             "\"he said \"\"no\"\"\nand left\",\"[\"\"a\"\",1]\",\"a, b\",qwen-plus,succeeded,0.000186,\n",
             ",true,\"[{\"\"id\"\":\"\"t\"\"}]\",qwen-plus,succeeded,0.000186,\n",
-            ",,,,failed,,\"bad_row: line 3, column 9\"\n",
+            ",,,,failed,,\"bad_row: data/reviews.csv:4: line 3, column 9\"\n",
         )
     );
     assert_eq!((written.results.rows, written.errors.rows), (3, 1));
@@ -248,15 +258,15 @@ fn a_file_with_the_same_bytes_is_not_touched_and_a_missing_one_is_written_again(
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "out.jsonl");
     let samples = [Sample::succeeded(1, &answer("one"), json!({}))];
-    write(&settings, &[], &samples);
+    write(&settings, &unknown(), &samples);
     let old = SystemTime::UNIX_EPOCH;
     fs::File::options().write(true).open(&settings.path).unwrap().set_modified(old).unwrap();
     fs::remove_file(&settings.errors).unwrap();
-    let again = write(&settings, &[], &samples);
+    let again = write(&settings, &unknown(), &samples);
     assert_eq!((again.results.changed, again.errors.changed), (false, true));
     assert_eq!(fs::metadata(&settings.path).unwrap().modified().unwrap(), old);
     assert_eq!(fs::read(&settings.errors).unwrap(), b"");
-    let other = write(&settings, &[], &[Sample::succeeded(1, &answer("two"), json!({}))]);
+    let other = write(&settings, &unknown(), &[Sample::succeeded(1, &answer("two"), json!({}))]);
     assert!(other.results.changed, "as many bytes, but others");
     assert!(!other.errors.changed);
 }
@@ -266,7 +276,7 @@ fn an_end_before_finish_leaves_the_old_files_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "out.csv");
     fs::write(&settings.path, "old").unwrap();
-    let mut writer = Writer::create(&settings, &[], false).unwrap();
+    let mut writer = Writer::create(&settings, &unknown(), false).unwrap();
     writer.write(&Sample::succeeded(1, &answer("one"), json!({})).view()).unwrap();
     drop(writer);
     assert_eq!(fs::read_to_string(&settings.path).unwrap(), "old");
@@ -279,7 +289,7 @@ fn what_a_killed_process_left_is_removed_and_files_of_others_stay() {
     let settings = settings(folder.path(), "out.jsonl");
     fs::write(folder.path().join(".out.jsonl.AbC123.overnight.tmp"), "torn").unwrap();
     fs::write(folder.path().join(".out.jsonl.swp"), "an editor's").unwrap();
-    write(&settings, &[], &[]);
+    write(&settings, &unknown(), &[]);
     assert_eq!(names(folder.path()), [".out.jsonl.swp", "out.errors.jsonl", "out.jsonl"]);
 }
 
@@ -287,7 +297,7 @@ fn what_a_killed_process_left_is_removed_and_files_of_others_stay() {
 fn names_that_begin_alike_do_not_disturb_one_another() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "out");
-    write(&settings, &[], &[]);
+    write(&settings, &unknown(), &[]);
     assert_eq!(names(folder.path()), ["out", "out.errors.jsonl"]);
 }
 
@@ -295,7 +305,7 @@ fn names_that_begin_alike_do_not_disturb_one_another() {
 fn a_subset_goes_to_partial_names_and_the_whole_files_stay_as_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "out.csv");
-    let written = Writer::create(&settings, &[], true).unwrap().finish().unwrap();
+    let written = Writer::create(&settings, &unknown(), true).unwrap().finish().unwrap();
     assert_eq!(written.results.path, folder.path().join("out.partial.csv"));
     assert_eq!(names(folder.path()), ["out.errors.partial.jsonl", "out.partial.csv"]);
     assert_eq!(partial_path(Path::new("a/b")), Path::new("a/b.partial"));
@@ -304,7 +314,7 @@ fn a_subset_goes_to_partial_names_and_the_whole_files_stay_as_they_are() {
 #[test]
 fn a_clash_of_csv_columns_names_the_key_that_solves_it() {
     let mut settings = settings(Path::new("nowhere"), "out.csv");
-    let input = columns(&["id", "content"]);
+    let input = known(&["id", "content"]);
     let error = check(&settings, &input).unwrap_err().to_string();
     assert!(error.contains("\"content\"") && error.contains("output.prefix"), "{error}");
     settings.include = Some(columns(&["id"]));
@@ -321,9 +331,9 @@ fn a_clash_of_csv_columns_names_the_key_that_solves_it() {
 fn an_include_that_the_input_lacks_is_told_with_the_nearest_name() {
     let mut settings = settings(Path::new("nowhere"), "out.jsonl");
     settings.include = Some(columns(&["reviewid"]));
-    let error = check(&settings, &columns(&["text", "review_id"])).unwrap_err().to_string();
+    let error = check(&settings, &known(&["text", "review_id"])).unwrap_err().to_string();
     assert_eq!(error, "output.include: the input has no column \"reviewid\"; did you mean \"review_id\"?");
-    check(&settings, &[]).unwrap();
+    check(&settings, &unknown()).unwrap();
 }
 
 #[test]
@@ -331,11 +341,11 @@ fn targets_that_no_file_can_replace_are_refused_before_anything_is_sent() {
     let folder = tempfile::tempdir().unwrap();
     let mut settings = settings(folder.path(), "out.jsonl");
     fs::create_dir(&settings.path).unwrap();
-    assert!(matches!(check(&settings, &[]), Err(SinkError::NotAFile(_))));
+    assert!(matches!(check(&settings, &unknown()), Err(SinkError::NotAFile(_))));
     settings.path.clone_from(&settings.errors);
-    assert!(matches!(check(&settings, &[]), Err(SinkError::SameFile(_))));
+    assert!(matches!(check(&settings, &unknown()), Err(SinkError::SameFile(_))));
     settings.path = "/dev/null".into();
-    assert!(matches!(check(&settings, &[]), Err(SinkError::NotAFile(_))));
+    assert!(matches!(check(&settings, &unknown()), Err(SinkError::NotAFile(_))));
 }
 
 #[test]
@@ -351,7 +361,7 @@ fn an_embedding_stands_in_place_of_a_text_and_logprobs_as_received() {
     assert!(line.contains(r#""content":"hi","logprobs":{"content":[{"token":"hi"}]},"finish_reason""#), "{line}");
 
     let settings = settings(folder.path(), "out.csv");
-    write(&settings, &columns(&["a"]), &[vector]);
+    write(&settings, &known(&["a"]), &[vector]);
     let table = fs::read_to_string(&settings.path).unwrap();
     assert!(table.contains("\nx,\"[0.5,-1e-7]\",qwen-plus,succeeded,"), "{table}");
 }
@@ -377,7 +387,7 @@ fn links_and_permissions_of_the_target_stay() {
     fs::write(&real, "old").unwrap();
     fs::set_permissions(&real, PermissionsExt::from_mode(0o640)).unwrap();
     symlink(&real, &settings.path).unwrap();
-    write(&settings, &[], &[]);
+    write(&settings, &unknown(), &[]);
     assert!(fs::symlink_metadata(&settings.path).unwrap().is_symlink());
     assert_eq!(fs::read(&real).unwrap(), b"");
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);

@@ -2,17 +2,19 @@
 
 use std::path::PathBuf;
 
+use super::parquet;
 use super::replace::{Replacement, partial_path, target};
 use super::table::{self, OurFields};
 use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, line};
+use crate::types::InputColumns;
 
 /// Checks, before anything is sent, that these files can be made from these columns. Creates nothing.
 ///
 /// # Errors
-/// A column of `include` that the input does not have (where `columns` is not empty); for CSV, a clash of the copied columns
+/// A column of `include` that the input does not have (where those are known); for CSV, a clash of the copied columns
 /// with ours; results and errors that are one file; a target that is no regular file.
-pub fn check(settings: &OutputSettings, columns: &[String]) -> Result<(), SinkError> {
-    table::check_columns(settings, columns)?;
+pub fn check(settings: &OutputSettings, columns: &InputColumns) -> Result<(), SinkError> {
+    table::check_columns(settings, &columns.names)?;
     if target(&settings.path)? == target(&settings.errors)? {
         return Err(SinkError::SameFile(settings.path.clone()));
     }
@@ -33,6 +35,7 @@ pub struct Writer {
 enum Results {
     Jsonl(Replacement),
     Csv { table: Box<csv::Writer<Replacement>>, copied: Vec<String>, target: PathBuf },
+    Parquet(Box<parquet::Table<Replacement>>),
 }
 
 /// What a [`Writer`] left behind.
@@ -57,11 +60,11 @@ pub struct WrittenFile {
 
 impl Writer {
     /// Begins both files beside their targets; parents are created. `partial`: under the names of [`partial_path`].
-    /// `columns`: the input's, for CSV; `include` is applied here.
+    /// `columns`: the input's, for a table; `include` is applied here.
     ///
     /// # Errors
     /// A clash of column names, or a folder that cannot be written to.
-    pub fn create(settings: &OutputSettings, columns: &[String], partial: bool) -> Result<Self, SinkError> {
+    pub fn create(settings: &OutputSettings, columns: &InputColumns, partial: bool) -> Result<Self, SinkError> {
         check(settings, columns)?;
         let mut settings = settings.clone();
         if partial {
@@ -115,6 +118,7 @@ impl Writer {
                 table::write_row(table, copied, row.input, &ours)
                     .map_err(|error| SinkError::io("write", target, error))?;
             }
+            Results::Parquet(table) => table.add(row)?,
         }
         self.result_rows += 1;
         Ok(())
@@ -122,16 +126,21 @@ impl Writer {
 }
 
 impl Results {
-    fn create(settings: &OutputSettings, columns: &[String]) -> Result<Self, SinkError> {
-        let file = Replacement::create(&settings.path)?;
+    fn create(settings: &OutputSettings, columns: &InputColumns) -> Result<Self, SinkError> {
+        let mut file = Replacement::create(&settings.path)?;
         match settings.format {
             OutputFormat::Jsonl => Ok(Self::Jsonl(file)),
-            OutputFormat::Csv => {
-                let (target, copied) = (file.target().to_owned(), table::copied(settings, columns).to_vec());
-                let mut table = Box::new(csv::Writer::from_writer(file));
-                table::write_header(&mut table, settings, &copied)
+            OutputFormat::Csv | OutputFormat::Tsv => {
+                let (target, dialect) = (file.target().to_owned(), table::dialect(settings.format, columns.dialect));
+                let copied = table::copied(settings, &columns.names).to_vec();
+                let header = table::header(&table::all_names(settings, &copied), dialect)
                     .map_err(|error| SinkError::io("write", &target, error))?;
-                Ok(Self::Csv { table, copied, target })
+                file.append(&header)?;
+                Ok(Self::Csv { table: Box::new(table::lines(file, dialect)), copied, target })
+            }
+            OutputFormat::Parquet => {
+                let target = file.target().to_owned();
+                Ok(Self::Parquet(Box::new(parquet::Table::of_results(file, &target, settings, columns)?)))
             }
         }
     }
@@ -142,6 +151,7 @@ impl Results {
             Self::Csv { table, target, .. } => {
                 table.into_inner().map_err(|error| SinkError::io("write", &target, error.into_error()))
             }
+            Self::Parquet(table) => table.end(),
         }
     }
 }

@@ -53,7 +53,7 @@ pub enum SourceError {
     },
     /// An extension that says nothing, under `format = "auto"`.
     #[error(
-        "{file}: the extension does not tell the format; set input.format (jsonl, json, csv, tsv, text or openai-batch)"
+        "{file}: the extension does not tell the format; set input.format (jsonl, json, csv, tsv, parquet, text or openai-batch)"
     )]
     UnknownFormat {
         /// The path.
@@ -109,6 +109,22 @@ pub enum SourceError {
         line: u64,
         /// What is wrong, and what to do.
         problem: String,
+    },
+    /// A Parquet file that cannot be read, or not on.
+    #[error("{file}: cannot be read as Parquet: {problem}")]
+    Parquet {
+        /// The path.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// This build has no Parquet.
+    #[error(
+        "{file}: this build of overnight does not read Parquet; build it with `cargo install --path . --features parquet`"
+    )]
+    NoParquet {
+        /// The path.
+        file: String,
     },
     /// Opening, listing or reading failed.
     #[error("{file}: cannot {doing}: {source}")]

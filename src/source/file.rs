@@ -3,19 +3,23 @@
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use super::array::Elements;
+use super::encoding::no_text;
 use super::error::SourceError;
 use super::find::Found;
 use super::frame::{Ends, Framer};
+#[cfg(feature = "parquet")]
+use super::parquet::{Groups, Rows};
 use super::reader::{Reader, Stopped};
 use super::record::Shape;
 use super::settings::{Format, InputSettings};
 use super::spool::Spool;
-use super::stream::{Packing, Stream};
+use super::stream::{Bytes, Stream};
 use super::table::Table;
+use crate::types::{Dialect, Packing};
 
 /// A file of the input, checked.
 #[derive(Debug)]
@@ -23,6 +27,9 @@ pub(super) struct InputFile {
     pub(super) path: PathBuf,
     pub(super) shown: Arc<str>,
     pub(super) layout: Layout,
+    pub(super) kind: Kind,
+    /// Whether it begins with a byte order mark.
+    bom: bool,
     packing: Packing,
     stamp: Stamp,
 }
@@ -34,6 +41,8 @@ pub(super) enum Layout {
     Array,
     Csv(Arc<Table>),
     Text,
+    #[cfg(feature = "parquet")]
+    Parquet(Arc<Groups>),
 }
 
 /// What a row of a text file has.
@@ -46,6 +55,8 @@ impl Layout {
             Self::Array => Shape::Element,
             Self::Csv(table) => Shape::Csv(Arc::clone(table)),
             Self::Text => Shape::Text,
+            #[cfg(feature = "parquet")]
+            Self::Parquet(_) => Shape::Element,
         }
     }
 
@@ -54,10 +65,15 @@ impl Layout {
         match self {
             Self::Csv(table) => Some(&table.columns),
             Self::Text => Some(&TEXT_COLUMNS),
+            #[cfg(feature = "parquet")]
+            Self::Parquet(groups) => Some(&groups.columns),
             Self::Json | Self::Array => None,
         }
     }
 }
+
+/// What every Parquet file begins with.
+const PARQUET: &[u8] = b"PAR1";
 
 /// A format without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,18 +83,20 @@ pub(super) enum Kind {
     Csv,
     Tsv,
     Text,
+    Parquet,
 }
 
 impl Kind {
     /// The extensions of a folder's files that a format takes.
     pub(super) fn extensions(format: Format) -> &'static [&'static str] {
         match format {
-            Format::Auto => &["jsonl", "ndjson", "csv", "tsv", "json"],
+            Format::Auto => &["jsonl", "ndjson", "csv", "tsv", "json", "parquet"],
             Format::Jsonl | Format::OpenaiBatch => &["jsonl", "ndjson"],
             Format::Csv => &["csv"],
             Format::Tsv => &["tsv"],
             Format::Json => &["json"],
             Format::Text => &["txt", "md"],
+            Format::Parquet => &["parquet"],
         }
     }
 
@@ -89,6 +107,7 @@ impl Kind {
             Some("csv") => Some(Self::Csv),
             Some("tsv") => Some(Self::Tsv),
             Some("json") => Some(Self::Array),
+            Some("parquet") => Some(Self::Parquet),
             Some("txt" | "md") if among => Some(Self::Text),
             Some(_) | None => None,
         }
@@ -103,6 +122,7 @@ impl Kind {
             Format::Tsv => Some(Self::Tsv),
             Format::Json => Some(Self::Array),
             Format::Text => Some(Self::Text),
+            Format::Parquet => Some(Self::Parquet),
         }
     }
 
@@ -118,6 +138,9 @@ impl Kind {
 
     /// By the first character.
     fn by_content(start: &[u8]) -> Self {
+        if start.starts_with(PARQUET) {
+            return Self::Parquet;
+        }
         let first = start.iter().find(|byte| !byte.is_ascii_whitespace() && byte.is_ascii());
         match first {
             None | Some(b'{') => Self::Json,
@@ -133,6 +156,7 @@ impl Kind {
             Self::Text => "text",
             Self::Csv => "CSV",
             Self::Tsv => "TSV",
+            Self::Parquet => "Parquet",
         }
     }
 }
@@ -205,45 +229,78 @@ impl InputFile {
         let meta = file.metadata().map_err(failed)?;
         let stream = Stream::new(file, packing).map_err(|error| broken(&shown, packing, error))?;
         let kind = kind(&stream.start);
+        let bom = stream.has_bom();
         // Of many documents one that is no text fails alone.
-        if kind != Kind::Text {
+        if !matches!(kind, Kind::Text | Kind::Parquet) {
             check_start(&shown, &stream.start)?;
         }
-        let delimiter = |kind| delimiter.or((kind == Kind::Tsv).then_some(b'\t'));
+        let table = |delimiter| {
+            let failed = |error| broken(&shown, packing, error);
+            Ok(Layout::Csv(Arc::new(Table::read(&shown, stream.bytes, delimiter, failed)?)))
+        };
         let layout = match kind {
             Kind::Json => Layout::Json,
             Kind::Array => Layout::Array,
             Kind::Text => Layout::Text,
-            kind @ (Kind::Csv | Kind::Tsv) => {
-                let failed = |error| broken(&shown, packing, error);
-                Layout::Csv(Arc::new(Table::read(&shown, stream.bytes, delimiter(kind), failed)?))
-            }
+            Kind::Csv => table(delimiter)?,
+            Kind::Tsv => table(delimiter.or(Some(b'\t')))?,
+            Kind::Parquet => parquet(&shown, &path, packing)?,
         };
         let stamp = stamp.unwrap_or_else(|| Stamp::of(&meta));
-        Ok(Self { path, shown: shown.into(), layout, packing, stamp })
+        Ok(Self { path, shown: shown.into(), layout, kind, bom, packing, stamp })
     }
 
     /// A reader at the first record.
     pub(super) fn reader(&self) -> Result<Reader, SourceError> {
-        let failed = |source| SourceError::Io { file: self.shown.to_string(), doing: "open", source };
-        let stream = Stream::new(File::open(&self.path).map_err(failed)?, self.packing);
-        let stream = stream.map_err(|error| self.broken(error.into()))?;
         Ok(match &self.layout {
-            Layout::Json => Reader::Lines(Framer::new(stream.bytes, Ends::Lines)),
-            Layout::Array => Reader::Array(Elements::new(stream.bytes)),
-            Layout::Text => Reader::Whole(Some(stream.bytes)),
+            Layout::Json => Reader::Lines(Framer::new(self.bytes()?, Ends::Lines)),
+            Layout::Array => Reader::Array(Elements::new(self.bytes()?)),
+            Layout::Text => Reader::Whole(Some(self.bytes()?)),
             Layout::Csv(table) => {
-                let mut header = Framer::new(stream.bytes, table.header_ends());
+                let mut header = Framer::new(self.bytes()?, table.header_ends());
                 header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
                 Reader::Lines(header.with_ends(table.ends()))
             }
+            #[cfg(feature = "parquet")]
+            Layout::Parquet(groups) => Reader::Parquet(Box::new(Rows::new(Arc::clone(groups), self.file()?))),
         })
+    }
+
+    /// The types of its columns, where it is Parquet.
+    #[cfg(feature = "parquet")]
+    pub(super) fn types(&self) -> Option<arrow_schema::SchemaRef> {
+        match &self.layout {
+            Layout::Parquet(groups) => Some(groups.schema()),
+            Layout::Json | Layout::Array | Layout::Csv(_) | Layout::Text => None,
+        }
+    }
+
+    /// How a table that is made from this one is written; `None` where it is none. The tabs of a TSV are no part of that: they
+    /// go with its extension.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        match &self.layout {
+            Layout::Csv(_) if self.kind == Kind::Tsv => Some(Dialect { bom: self.bom, ..Dialect::default() }),
+            Layout::Csv(table) => Some(Dialect { delimiter: table.delimiter, bom: self.bom }),
+            Layout::Json | Layout::Array | Layout::Text => None,
+            #[cfg(feature = "parquet")]
+            Layout::Parquet(_) => None,
+        }
+    }
+
+    fn file(&self) -> Result<File, SourceError> {
+        File::open(&self.path).map_err(|source| SourceError::Io { file: self.shown.to_string(), doing: "open", source })
+    }
+
+    fn bytes(&self) -> Result<Bytes, SourceError> {
+        Ok(Stream::new(self.file()?, self.packing).map_err(|error| self.broken(error.into()))?.bytes)
     }
 
     /// A read error of this file, as the user should see it.
     pub(super) fn broken(&self, stopped: Stopped) -> SourceError {
         match stopped {
             Stopped::Io(error) => broken(&self.shown, self.packing, error),
+            #[cfg(feature = "parquet")]
+            Stopped::Parquet(problem) => SourceError::Parquet { file: self.shown.to_string(), problem },
             Stopped::Array { line, problem } => SourceError::Array { file: self.shown.to_string(), line, problem },
         }
     }
@@ -274,9 +331,28 @@ impl InputFile {
             Layout::Array => hasher.update(b"array"),
             Layout::Text => hasher.update(b"text"),
             Layout::Csv(table) => hasher.update(&[b'c', table.delimiter]),
+            #[cfg(feature = "parquet")]
+            Layout::Parquet(_) => hasher.update(b"parquet"),
         };
         stamp.hash_into(hasher);
     }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(shown: &str, path: &Path, packing: Packing) -> Result<Layout, SourceError> {
+    let file = shown.to_owned();
+    if packing != Packing::None {
+        let (what, hint) = ("a Parquet file that is packed once more", "unpack it: Parquet is packed inside");
+        return Err(SourceError::Unreadable { file, what, hint });
+    }
+    let opened = File::open(path).map_err(|source| SourceError::Io { file: file.clone(), doing: "open", source })?;
+    let groups = Groups::read(&opened).map_err(|problem| SourceError::Parquet { file, problem })?;
+    Ok(Layout::Parquet(Arc::new(groups)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(shown: &str, _path: &Path, _packing: Packing) -> Result<Layout, SourceError> {
+    Err(SourceError::NoParquet { file: shown.to_owned() })
 }
 
 fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {
@@ -289,13 +365,6 @@ fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {
 
 /// Fails on what is surely no text as we read it.
 fn check_start(shown: &str, start: &[u8]) -> Result<(), SourceError> {
-    let (what, hint) = match start {
-        [0x1F, 0x8B, ..] => ("gzip data", "give the file the extension .gz, or unpack it before the pipe"),
-        [0x28, 0xB5, 0x2F, 0xFD, ..] => ("zstd data", "give the file the extension .zst, or unpack it before the pipe"),
-        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => ("UTF-16 text", "save it as UTF-8"),
-        [b'P', b'K', 3, 4, ..] => ("a zip archive or a spreadsheet", "export it as CSV"),
-        [b'P', b'A', b'R', b'1', ..] => ("a Parquet file", "export it as JSONL or CSV"),
-        _ => return Ok(()),
-    };
+    let Some((what, hint)) = no_text(start) else { return Ok(()) };
     Err(SourceError::Unreadable { file: shown.to_owned(), what, hint })
 }

@@ -10,7 +10,7 @@ use glob::{MatchOptions, Pattern};
 use super::error::SourceError;
 use super::file::Kind;
 use super::settings::Format;
-use super::stream::Packing;
+use crate::types::Packing;
 
 /// A file to read.
 #[derive(Clone, Debug, PartialEq, Eq)]

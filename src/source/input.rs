@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::SourceError;
-use super::file::InputFile;
+use super::file::{InputFile, Kind};
 use super::find::{Found, check_distinct, find};
 use super::records::Records;
 use super::settings::{InputPath, InputSettings};
 use super::spool::{Spool, spool};
+use crate::types::Dialect;
 
 /// The input of a job: which files it has and how each is read.
 #[derive(Debug)]
@@ -96,6 +97,35 @@ impl Input {
             }
         }
         Some(columns)
+    }
+
+    /// How a CSV made from this input is written, so that what opens the one opens the other: as the input's files are, where
+    /// all are tables of one kind.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        let mut dialects = self.files.iter().map(InputFile::dialect);
+        let first = dialects.next().flatten().unwrap_or_default();
+        if dialects.all(|dialect| dialect == Some(first)) { first } else { Dialect::default() }
+    }
+
+    /// Whether there are files and all are Parquet.
+    #[must_use]
+    pub fn is_parquet(&self) -> bool {
+        !self.files.is_empty() && self.files.iter().all(|file| file.kind == Kind::Parquet)
+    }
+
+    /// The types of the columns, where all files are Parquet: those of a column that differs between files is left out.
+    #[cfg(feature = "parquet")]
+    #[must_use]
+    pub fn types(&self) -> Option<arrow_schema::SchemaRef> {
+        let schemas: Vec<_> = self.files.iter().map(InputFile::types).collect::<Option<_>>()?;
+        let fields = schemas.iter().flat_map(|schema| schema.fields());
+        let differs = |field: &arrow_schema::Field| {
+            let others = schemas.iter().filter_map(|schema| schema.field_with_name(field.name()).ok());
+            others.into_iter().any(|other| other.data_type() != field.data_type())
+        };
+        let agreed: Vec<_> = fields.filter(|field| !differs(field)).cloned().collect();
+        Some(Arc::new(arrow_schema::Schema::new(agreed)))
     }
 
     fn headers(&self) -> Option<Vec<&Vec<String>>> {

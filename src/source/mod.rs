@@ -8,12 +8,15 @@
 //! parses costs a search for its end and one copy.
 
 mod array;
+mod encoding;
 mod error;
 mod fields;
 mod file;
 mod find;
 mod frame;
 mod input;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod reader;
 mod record;
 mod records;

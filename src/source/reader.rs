@@ -4,6 +4,8 @@ use std::io::{self, BufRead, ErrorKind};
 
 use super::array::Elements;
 use super::frame::{Frame, Framer};
+#[cfg(feature = "parquet")]
+use super::parquet::Rows;
 use super::stream::Bytes;
 
 /// A pass over one file: how its bytes become records.
@@ -14,6 +16,9 @@ pub(super) enum Reader {
     Array(Elements<Bytes>),
     /// Not at all; `None` when it is read.
     Whole(Option<Bytes>),
+    /// In row groups.
+    #[cfg(feature = "parquet")]
+    Parquet(Box<Rows>),
 }
 
 /// Why a file cannot be read on.
@@ -24,6 +29,9 @@ pub(super) enum Stopped {
         line: u64,
         problem: String,
     },
+    /// What is wrong with a Parquet file.
+    #[cfg(feature = "parquet")]
+    Parquet(String),
 }
 
 impl From<io::Error> for Stopped {
@@ -42,6 +50,8 @@ impl Reader {
                 Some(bytes) => Ok(Some(whole(bytes, into, keep)?)),
                 None => Ok(None),
             },
+            #[cfg(feature = "parquet")]
+            Self::Parquet(rows) => rows.next(into, keep).map_err(Stopped::Parquet),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::encoding::{file_not_utf8, not_utf8};
 use super::table::Table;
 use crate::types::{Place, Row};
 
@@ -94,10 +95,7 @@ impl Record {
 
 /// A document with where it is.
 fn text_row(file: &str, bytes: &[u8]) -> Result<Row, BadRow> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let offset = error.valid_up_to();
-        BadRow::new(format!("the file is not UTF-8 text at its byte {offset}; convert it, or leave it out"))
-    })?;
+    let text = std::str::from_utf8(bytes).map_err(|error| BadRow::new(file_not_utf8(bytes, error)))?;
     let name = Path::new(file).file_name().map_or(file.into(), OsStr::to_string_lossy);
     let columns = [("path", file), ("name", &*name), ("text", text)];
     Ok(Row::new(columns.into_iter().map(|(column, value)| (column.to_owned(), value.into())).collect()))
@@ -105,9 +103,7 @@ fn text_row(file: &str, bytes: &[u8]) -> Result<Row, BadRow> {
 
 /// `what` the bytes are, and what an object needs to be read.
 fn json_row(bytes: &[u8], what: &str, rule: &str) -> Result<Row, BadRow> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        BadRow::new(format!("record is not UTF-8 at its byte {}; save the file as UTF-8", error.valid_up_to()))
-    })?;
+    let text = std::str::from_utf8(bytes).map_err(|error| BadRow::new(not_utf8("the record", bytes, error)))?;
     if let Some(first) = text.trim_start().chars().next().filter(|first| *first != '{') {
         return Err(BadRow::new(format!("not a JSON object: {what} starts with {first:?}{rule}")));
     }

@@ -46,6 +46,8 @@ pub enum Format {
     OpenaiBatch,
     /// One array of objects.
     Json,
+    /// Parquet, where this build reads it.
+    Parquet,
     /// Documents: a file is a row with the columns `path`, `name` and `text`.
     Text,
 }

@@ -1,9 +1,9 @@
 //! A file's bytes, unpacked as they are read.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Chain, Cursor, Read};
-use std::path::Path;
+
+use crate::types::Packing;
 
 /// Large enough that system calls do not show, small enough that a pass holds next to nothing.
 const BUFFER: usize = 256 * 1024;
@@ -13,38 +13,6 @@ const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
 /// Enough for every mark that we know, and for the first character of a record behind a BOM.
 const START: usize = 16;
-
-/// How a file is compressed, by its extension.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Packing {
-    None,
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    /// The packing, and the extension below it in lower case: `a.JSONL.gz` is gzip and `jsonl`.
-    pub(super) fn of(path: &Path) -> (Self, Option<String>) {
-        let packing = match extension(path).as_deref() {
-            Some("gz") => Self::Gzip,
-            Some("zst") => Self::Zstd,
-            Some(_) | None => return (Self::None, extension(path)),
-        };
-        (packing, path.file_stem().and_then(|stem| extension(Path::new(stem))))
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::None => "plain",
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-}
-
-fn extension(path: &Path) -> Option<String> {
-    path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase)
-}
 
 /// Unpacked bytes without a leading BOM.
 pub(super) type Bytes = Chain<Cursor<Vec<u8>>, BufReader<Box<dyn Read + Send>>>;
@@ -63,6 +31,11 @@ impl Stream {
         rest.by_ref().take(START as u64).read_to_end(&mut start)?;
         let text = start.strip_prefix(BOM).unwrap_or(&start).to_vec();
         Ok(Self { bytes: Cursor::new(text).chain(rest), start })
+    }
+
+    /// Whether the file begins with a BOM.
+    pub(super) fn has_bom(&self) -> bool {
+        self.start.starts_with(BOM)
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
+use super::encoding::not_utf8;
 use super::error::SourceError;
 use super::fields::split;
 use super::frame::{Ends, Framer, Quotes};
@@ -68,8 +69,7 @@ impl Table {
         let mut row = Map::with_capacity(fields.len());
         for (column, field) in self.columns.iter().zip(fields) {
             let text = String::from_utf8(field).map_err(|error| {
-                let offset = error.utf8_error().valid_up_to();
-                BadRow::new(format!("column {column:?} is not UTF-8 at its byte {offset}; save the file as UTF-8"))
+                BadRow::new(not_utf8(&format!("column {column:?}"), error.as_bytes(), error.utf8_error()))
             })?;
             row.insert(column.clone(), Value::String(text));
         }
@@ -101,9 +101,8 @@ fn names(fields: &[Vec<u8>]) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::with_capacity(fields.len());
     for (index, field) in fields.iter().enumerate() {
         let number = index + 1;
-        let Ok(name) = std::str::from_utf8(field) else {
-            return Err(format!("is not UTF-8 in column {number}; save the file as UTF-8"));
-        };
+        let name =
+            std::str::from_utf8(field).map_err(|error| not_utf8(&format!("name of column {number}"), field, error))?;
         if name.trim().is_empty() {
             return Err(format!("has no name for column {number}; give it one (pandas: `to_csv(index=False)`)"));
         }
@@ -116,7 +115,7 @@ fn names(fields: &[Vec<u8>]) -> Result<Vec<String>, String> {
     if twice.is_empty() { Ok(names) } else { Err(format!("names a column twice: {}; rename one", twice.join(", "))) }
 }
 
-fn doubled(names: &[String]) -> Vec<&str> {
+pub(super) fn doubled(names: &[String]) -> Vec<&str> {
     let mut seen = std::collections::BTreeMap::<&str, usize>::new();
     for name in names {
         *seen.entry(name).or_default() += 1;

@@ -5,6 +5,7 @@
 
 mod billing;
 mod charges;
+mod columns;
 mod counts;
 mod daily;
 mod endpoint;
@@ -14,6 +15,7 @@ mod lines;
 mod moment;
 mod money;
 mod outcome;
+mod packing;
 mod payload;
 mod price;
 mod price_source;
@@ -28,6 +30,7 @@ mod wire;
 
 pub use billing::{Billing, Service};
 pub use charges::{Charges, RecentCharges};
+pub use columns::{Dialect, InputColumns};
 pub use counts::{RowCounts, RowsNow};
 pub use daily::DailyRequests;
 pub use endpoint::Endpoint;
@@ -37,6 +40,7 @@ pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLi
 pub use moment::Moment;
 pub use money::Money;
 pub use outcome::{Failure, FailureKind};
+pub use packing::{Packing, extensions, stem};
 pub use payload::{Attached, Form, ImageFile, Payload};
 pub use price::{Band, OffPeak, Price, Rates, Uplift, UpliftWhen, Window};
 pub use price_source::PriceSource;

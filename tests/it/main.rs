@@ -12,6 +12,7 @@
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
 //! - `endpoints`: completions, embeddings and responses, from the job file to the results
 //! - `export`: what is done so far, written out; results to a pipe
+//! - `formats`: data sets in and out as files of each format
 //! - `hedge`: a second call beside one that takes far too long
 //! - `images`: what they are known by, and rows whose image cannot be sent
 //! - `incremental`: what is sent again after a change
@@ -32,6 +33,7 @@
 //! - `report`: report, status and errors, against the files and the simulator's own ledger
 //! - `resume`: damaged on disk, then the same command: only what is gone is sent again
 //! - `retry`: what follows from a failure
+//! - `roundtrip`: what is written reads back the same, in every format
 //! - `run`: a job from its file to its results, and again
 //! - `scenarios`: hundreds of nights by chance, each run to its end, with every promise checked after each run
 //! - `secrets`: keys stand in no file and on no screen
@@ -55,6 +57,7 @@ mod disk;
 mod docs;
 mod endpoints;
 mod export;
+mod formats;
 mod hedge;
 mod images;
 mod incremental;
@@ -75,6 +78,7 @@ mod removal;
 mod report;
 mod resume;
 mod retry;
+mod roundtrip;
 mod run;
 mod scenarios;
 mod secrets;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use overnight::engine::{ExportOptions, ExportWhat, Exported, RunError, export};
 use overnight::sink::{ExportFormat, ExportTarget, SinkError};
+use overnight::types::Packing;
 
 use super::standing::load;
 use crate::cli::args::{ExportArgs, ExportAs, Global};
@@ -44,10 +45,14 @@ fn what(args: &ExportArgs) -> ExportWhat {
     if args.failed {
         return ExportWhat::FailedInput;
     }
-    let is_csv = args.output.extension().is_some_and(|extension| extension == "csv");
+    let extension = Packing::of(&args.output).1;
+    let tabs = extension.as_deref() == Some("tsv");
+    let table = if tabs { ExportFormat::Tsv } else { ExportFormat::Csv };
     ExportWhat::Results(match args.format {
-        Some(ExportAs::Csv) => ExportFormat::Csv,
-        None if is_csv => ExportFormat::Csv,
+        Some(ExportAs::Csv) => table,
+        None if tabs || extension.as_deref() == Some("csv") => table,
+        Some(ExportAs::Parquet) => ExportFormat::Parquet,
+        None if extension.as_deref() == Some("parquet") => ExportFormat::Parquet,
         Some(ExportAs::Jsonl) | None => ExportFormat::Jsonl,
         Some(ExportAs::OpenaiBatch) => ExportFormat::OpenaiBatch,
     })

@@ -6,7 +6,7 @@ use crate::source::{Format, InputPath, InputSettings};
 
 const DEFAULT_MAX_ROW: usize = 16_000_000;
 
-const FORMATS: [(&str, Format); 7] = [
+const FORMATS: [(&str, Format); 8] = [
     ("auto", Format::Auto),
     ("jsonl", Format::Jsonl),
     ("csv", Format::Csv),
@@ -14,6 +14,7 @@ const FORMATS: [(&str, Format); 7] = [
     ("openai-batch", Format::OpenaiBatch),
     ("json", Format::Json),
     ("text", Format::Text),
+    ("parquet", Format::Parquet),
 ];
 
 /// What is read, and which of a row's values steer it.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::job::reader::{Field, Reader};
 use crate::sink::{OutputFormat, OutputSettings};
+use crate::types::{Packing, stem};
 
 pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings> {
     let path = reader.require("path", "path = \"out/rows.jsonl\"");
@@ -30,34 +31,44 @@ pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings>
 
 /// `out/reviews.jsonl` becomes `out/reviews.<ending>`.
 fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    let mut name = stem(path).to_owned();
     name.push(".");
     name.push(ending);
     path.with_file_name(name)
 }
 
-fn extension(path: &Path) -> String {
-    path.extension().unwrap_or_default().to_string_lossy().to_lowercase()
+fn format(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
+    let (packing, extension) = Packing::of(path);
+    let ending = match (extension.as_deref(), packing) {
+        (Some("jsonl"), _) => return Some(OutputFormat::Jsonl),
+        (Some("csv"), _) => return Some(OutputFormat::Csv),
+        (Some("tsv"), _) => return Some(OutputFormat::Tsv),
+        (Some("parquet"), Packing::None) => return parquet(field),
+        (Some("parquet"), _) => "is Parquet, which is packed inside".to_owned(),
+        (Some(other), _) => format!("ends in .{other}"),
+        (None, Packing::None) => "has no extension".to_owned(),
+        (None, Packing::Gzip | Packing::Zstd) => format!("says only that it is {}", packing.name()),
+    };
+    let hint = ".jsonl, .csv or .tsv, each also with .gz or .zst; or .parquet".to_owned();
+    field.refuse(format!("{ending}: it says how results are written"), Some(hint));
+    None
 }
 
-fn format(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
-    match extension(path).as_str() {
-        "jsonl" => Some(OutputFormat::Jsonl),
-        "csv" => Some(OutputFormat::Csv),
-        other => {
-            let ending = if other.is_empty() { "has no extension".to_owned() } else { format!("ends in .{other}") };
-            field.refuse(format!("{ending}: it says how results are written"), Some(".jsonl or .csv".to_owned()));
-            None
-        }
+fn parquet(field: &Field<'_>) -> Option<OutputFormat> {
+    if cfg!(feature = "parquet") {
+        return Some(OutputFormat::Parquet);
     }
+    let hint = "build it with `cargo install --path . --features parquet`, or write .jsonl or .csv".to_owned();
+    field.refuse("this build of overnight does not write Parquet", Some(hint));
+    None
 }
 
 fn errors_path(field: &Field<'_>) -> Option<PathBuf> {
     let path = field.path()?;
-    if extension(&path) == "jsonl" {
+    if Packing::of(&path).1.as_deref() == Some("jsonl") {
         return Some(path);
     }
-    field.refuse("must end in .jsonl: failed rows are written as JSON lines", None);
+    field.refuse("must end in .jsonl (.gz, .zst): failed rows are written as JSON lines", None);
     None
 }
 

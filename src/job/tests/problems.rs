@@ -11,7 +11,7 @@ format = "jsonlines"
 delimiter = ";;"
 max_row = "lots"
 [output]
-path = "out/rows.parquet"
+path = "out/rows.xlsx"
 include = "id"
 [tasks.tag]
 model = "chep"
@@ -35,8 +35,8 @@ job.toml:6:13: input.delimiter: must be one character
   hint: write for example ";" or "\t"
 job.toml:7:11: input.max_row: is not a size
   hint: write for example "16MB" or "512KiB"
-job.toml:9:8: output.path: ends in .parquet: it says how results are written
-  hint: .jsonl or .csv
+job.toml:9:8: output.path: ends in .xlsx: it says how results are written
+  hint: .jsonl, .csv or .tsv, each also with .gz or .zst; or .parquet
 job.toml:10:11: output.include: must be a list, is a text
 job.toml:12:9: tasks.tag.model: no model is called "chep"
   hint: did you mean `cheap`?

@@ -53,7 +53,11 @@ fn bytes_that_are_no_utf8_are_a_bad_row_that_says_where() {
     let bench = Bench::with("a.jsonl", b"{\"a\":\"caf\xE9\"}\n{\"a\":1}\n");
     assert_eq!(
         bench.shown(),
-        ["a.jsonl:1 ! record is not UTF-8 at its byte 9; save the file as UTF-8", r#"a.jsonl:2 {"a":1}"#]
+        [
+            "a.jsonl:1 ! the record is not UTF-8 at its byte 9 (0xE9); convert the file, for example by \
+             `iconv -f windows-1252 -t utf-8 FILE > NEW`",
+            r#"a.jsonl:2 {"a":1}"#
+        ]
     );
     assert_eq!(&*bench.records()[0].raw(), b"{\"a\":\"caf\xE9\"}");
 }

@@ -4,6 +4,8 @@ mod array;
 mod csv;
 mod jsonl;
 mod packed;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod paths;
 mod text;
 mod whole;

@@ -89,7 +89,14 @@ fn a_wrong_extension_is_told_at_once() {
         "a.jsonl: this is gzip data; give the file the extension .gz, or unpack it before the pipe"
     );
     assert!(Bench::with("a.csv", zstd("a")).error().starts_with("a.csv: this is zstd data;"));
-    assert!(Bench::with("a.csv", b"\xFF\xFEa\0,\0b\0").error().starts_with("a.csv: this is UTF-16 text;"));
+    for (bytes, hint) in [
+        (b"\xFF\xFEa\0,\0b\0".as_slice(), "UTF-16 text; convert it: `iconv -f utf-16 -t utf-8 FILE > NEW`"),
+        (b"a\0,\0b\0", "UTF-16 text; convert it: `iconv -f utf-16le -t utf-8 FILE > NEW`"),
+        (b"\0a\0,\0b", "UTF-16 text; convert it: `iconv -f utf-16be -t utf-8 FILE > NEW`"),
+        (b"SQLite format 3\0", "binary data; export it as JSONL or CSV"),
+    ] {
+        assert_eq!(Bench::with("a.csv", bytes).error(), format!("a.csv: this is {hint}"));
+    }
     assert!(Bench::with("a.csv", b"PK\x03\x04..").error().starts_with("a.csv: this is a zip archive"));
     assert!(Bench::with("a.jsonl.gz", "{}\n").error().starts_with("a.jsonl.gz: the gzip data is cut short or damaged"));
 }

@@ -83,7 +83,10 @@ fn what_cannot_be_read_says_why_and_what_to_do() {
         ("no.csv", "no.csv: no such file or folder; check input.path"),
         ("no/*.csv", "no/*.csv: no file matches; check input.path"),
         ("a[.csv", "a[.csv: not a valid pattern: "),
-        ("empty", "empty: no file with a fitting extension in it (jsonl ndjson csv tsv json txt md, each also with "),
+        (
+            "empty",
+            "empty: no file with a fitting extension in it (jsonl ndjson csv tsv json parquet txt md, each also with ",
+        ),
         ("notes.txt", "notes.txt: the extension does not tell the format; set input.format "),
         ("notes.txt.gz", "notes.txt.gz: the extension does not tell the format; set input.format "),
         ("bare", "bare: the extension does not tell the format; "),

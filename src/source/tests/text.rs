@@ -42,13 +42,14 @@ fn a_glob_takes_any_file_as_text_when_asked_to() {
 #[test]
 fn one_document_that_is_no_text_or_too_long_fails_alone() {
     let bench =
-        Bench::new().file("d/a.txt", b"ab\xff").file("d/b.txt", b"PK\x03\x04\xff").file("d/c.txt", "x".repeat(300));
+        Bench::new().file("d/a.txt", b"ab\xff").file("d/b.txt", b"\xff\xfeP\0K\0").file("d/c.txt", "x".repeat(300));
     let bench = bench.file("d/d.txt", "fine").path("d").set(|s| s.max_row = 200);
     assert_eq!(
         bench.shown(),
         [
-            "d/a.txt:1 ! the file is not UTF-8 text at its byte 2; convert it, or leave it out",
-            "d/b.txt:1 ! the file is not UTF-8 text at its byte 4; convert it, or leave it out",
+            "d/a.txt:1 ! the file is not UTF-8 at its byte 2 (0xFF); convert the file, for example by \
+             `iconv -f windows-1252 -t utf-8 FILE > NEW`",
+            "d/b.txt:1 ! the file is UTF-16 text; convert it: `iconv -f utf-16 -t utf-8 FILE > NEW`",
             "d/c.txt:1 ! record is over 200 bytes (max_row)",
             r#"d/d.txt:1 {"path":"d/d.txt","name":"d.txt","text":"fine"}"#,
         ]
