@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::upstream::{Health, Member, Upstream, UpstreamParts};
 use crate::job::{Job, JobError, JobProvider, Model, ProviderKind};
 use crate::limit::{self, Limits, ModelGate, ProviderGate, ProviderSetup, Slots};
-use crate::provider::{ChatProvider, HttpTransport, Provider, ProviderSettings};
+use crate::provider::{HttpTransport, OpenAiProvider, Provider, ProviderSettings};
 use crate::sim::{self, Sim, SimSettings};
 use crate::types::{DailyRequests, Transport};
 
@@ -55,7 +55,7 @@ pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Conn
                 let settings = reachable(&plan.job, &configured.kind, settings, &mut servers, &mut simulated).await?;
                 Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
             };
-            let provider = ChatProvider::new(transport, settings.profile, settings.token_param);
+            let provider = OpenAiProvider::new(transport, settings.profile, settings.token_param);
             members.push(Arc::new(provider) as Arc<dyn Provider>);
         }
         providers.insert(index, members);

@@ -82,7 +82,10 @@ impl<'a> BatchLine<'a> {
             }
         };
         let own = body.iter().filter(|(name, _)| *name != field && !NOT_PARAMS.contains(&name.as_str()));
-        let params = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let mut params: Map<_, _> = own.map(|(name, value)| (name.clone(), value.clone())).collect();
+        if let (Some(Endpoint::Responses), Some(system)) = (endpoint, system) {
+            params.entry("instructions").or_insert_with(|| system.into());
+        }
         let model = body.get("model").and_then(Json::as_str).map(str::to_owned);
         Ok(Rendered { payload, params, model, endpoint })
     }

@@ -318,6 +318,18 @@ fn the_tasks_system_goes_before_messages_that_have_none() {
 }
 
 #[test]
+fn the_tasks_system_are_the_instructions_of_a_response_that_has_none() {
+    let settings = PromptSettings { system: Some("S".to_owned()), ..PromptSettings::default() };
+    let prompt = templates().prompt(&settings).unwrap();
+    let params = |body: Json| {
+        let line = json!({"custom_id": "r1", "url": "/v1/responses", "body": body});
+        Json::Object(prompt.render(&row(line), Form::Messages).unwrap().params)
+    };
+    assert_eq!(params(json!({"input": "hi"})), json!({"instructions": "S"}));
+    assert_eq!(params(json!({"input": "hi", "instructions": "own"})), json!({"instructions": "own"}));
+}
+
+#[test]
 fn a_row_without_any_prompt_says_what_was_looked_for() {
     let told = bare(json!({"text": "x"})).unwrap_err().to_string();
     assert!(

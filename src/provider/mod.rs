@@ -6,11 +6,11 @@
 //! for our own secrets in it.
 
 mod body;
-mod chat;
 mod classify;
 mod error;
 mod http;
 mod images;
+mod openai;
 mod profile;
 mod rates;
 mod reading;
@@ -32,9 +32,9 @@ use serde_json::{Map, Value};
 
 use crate::types::{Billing, Endpoint, Failure, Payload, RateReport, Usage};
 
-pub use chat::ChatProvider;
 pub use error::ProviderError;
 pub use http::HttpTransport;
+pub use openai::OpenAiProvider;
 pub use profile::Profile;
 pub use settings::{HttpVersion, ProviderSettings, Timeouts, TokenParam};
 

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use crate::types::Endpoint;
 
@@ -48,7 +48,8 @@ fn embeddings(answer: &Answer, request: &Request<'_>, whole: bool) -> Value {
             let bytes: Vec<u8> = vector.iter().flat_map(|number| number.to_le_bytes()).collect();
             json!(STANDARD.encode(bytes))
         } else {
-            json!(vector)
+            // As texts of 32 bits have it: a number of 64 would have digits that mean nothing.
+            vector.iter().filter_map(|number| number.to_string().parse::<Number>().ok()).collect()
         };
         json!({ "object": "embedding", "index": index, "embedding": embedding })
     };

@@ -71,7 +71,8 @@ fn key(explanation: &Explanation, text: &mut Lines) {
         let id = parts.id.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
         text.add("  of", &format!("id {id}, model {}", parts.model));
         text.add("", &format!("params {}", Value::Object(parts.params.clone())));
-        text.add("", &format!("{} {}", parts.endpoint.field(), parts.messages_hash));
+        let what = if explanation.messages.is_some() { "messages" } else { "input" };
+        text.add("", &format!("{what} {}", parts.messages_hash));
     }
 }
 

@@ -6,14 +6,14 @@ use futures::FutureExt;
 use serde_json::{Value, json};
 
 use super::{Canned, call, failed, reply, request};
-use crate::provider::{ChatProvider, Profile, Provider, TokenParam};
+use crate::provider::{OpenAiProvider, Profile, Provider, TokenParam};
 use crate::types::{FailureKind, TransportError, Usage};
 
 const USAGE: &str = r#""usage":{"prompt_tokens":9,"completion_tokens":4}"#;
 
 fn body(token_param: TokenParam, params: Value) -> String {
     let canned = Canned::new(Ok(reply(200, &[], "{}")));
-    let provider = ChatProvider::new(canned.clone(), Profile::Generic, token_param);
+    let provider = OpenAiProvider::new(canned.clone(), Profile::Generic, token_param);
     let _ = provider.call(&request(params)).now_or_never().unwrap();
     canned.body()
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::{Canned, reply};
-use crate::provider::{Answer, CallError, ChatProvider, ModelRequest, Profile, Provider, TokenParam};
+use crate::provider::{Answer, CallError, ModelRequest, OpenAiProvider, Profile, Provider, TokenParam};
 use crate::types::{Attached, Endpoint, FailureKind, Form, ImageFile, Payload, Usage};
 
 fn raw(json: &Value) -> Box<RawValue> {
@@ -27,14 +27,14 @@ fn conversation(messages: &Value) -> Payload {
 /// The path and the body that a request is sent with.
 fn sent(request: &ModelRequest, token_param: TokenParam) -> (&'static str, Value) {
     let canned = Canned::new(Ok(reply(200, &[], "{}")));
-    let provider = ChatProvider::new(canned.clone(), Profile::Generic, token_param);
+    let provider = OpenAiProvider::new(canned.clone(), Profile::Generic, token_param);
     let _ = provider.call(request).now_or_never().unwrap();
     let path = canned.sent.lock().unwrap()[0].path;
     (path, serde_json::from_str(&canned.body()).unwrap())
 }
 
 fn call(endpoint: Endpoint, body: &str) -> Result<Answer, Box<CallError>> {
-    let provider = ChatProvider::new(Canned::new(Ok(reply(200, &[], body))), Profile::Generic, TokenParam::MaxTokens);
+    let provider = OpenAiProvider::new(Canned::new(Ok(reply(200, &[], body))), Profile::Generic, TokenParam::MaxTokens);
     let asked = Payload::new(endpoint.form(), raw(&json!([])));
     provider.call(&request(endpoint, asked, json!({}))).now_or_never().unwrap().map_err(Box::new)
 }
@@ -224,7 +224,7 @@ async fn files_are_sent_by_their_bytes_and_not_once_they_have_changed() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(PNG).unwrap();
     let canned = Canned::new(Ok(reply(200, &[], "{}")));
-    let provider = ChatProvider::new(canned.clone(), Profile::Generic, TokenParam::MaxTokens);
+    let provider = OpenAiProvider::new(canned.clone(), Profile::Generic, TokenParam::MaxTokens);
     let data = "data:image/png;base64,iVBORw0KGgpieXRlcyBvZiBhIHBpY3R1cmU=";
 
     let asked = request(Endpoint::Chat, with_picture(file.path()), json!({}));

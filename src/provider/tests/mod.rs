@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, CallError, ChatProvider, ModelRequest, Profile, Provider, TokenParam};
+use super::{Answer, CallError, ModelRequest, OpenAiProvider, Profile, Provider, TokenParam};
 use crate::types::{Endpoint, Payload, Transport, TransportError, WireReply, WireRequest};
 
 /// Answers each request with the same reply, and keeps what was sent.
@@ -58,7 +58,7 @@ fn call(reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallErro
 }
 
 fn call_as(profile: Profile, reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {
-    let provider = ChatProvider::new(Canned::new(reply), profile, TokenParam::MaxTokens);
+    let provider = OpenAiProvider::new(Canned::new(reply), profile, TokenParam::MaxTokens);
     let request = request(json!({}));
     provider.call(&request).now_or_never().unwrap().map_err(Box::new)
 }

@@ -15,13 +15,13 @@ use super::{Answer, CallError, ModelRequest, Provider};
 use crate::types::{Billing, Failure, FailureKind, RateReport, Transport, TransportError, WireReply, WireRequest};
 
 /// A provider that speaks it over any transport.
-pub struct ChatProvider {
+pub struct OpenAiProvider {
     transport: Arc<dyn Transport>,
     profile: Profile,
     token_param: TokenParam,
 }
 
-impl ChatProvider {
+impl OpenAiProvider {
     /// A provider behind this transport, which has these habits and caps the output by this parameter.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, profile: Profile, token_param: TokenParam) -> Self {
@@ -38,7 +38,7 @@ impl ChatProvider {
     }
 }
 
-impl Provider for ChatProvider {
+impl Provider for OpenAiProvider {
     fn call<'a>(&'a self, request: &'a ModelRequest) -> BoxFuture<'a, Result<Answer, CallError>> {
         self.exchange(request).boxed()
     }
