@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use crate::limit::{self, Admission, Need, Sickness, Standing, Used};
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
-use crate::types::{Billing, FailureKind, Key, Money, RateReport, Usage};
+use crate::types::{Billing, Failure, FailureKind, Key, Money, RateReport, Usage};
 
 /// A longer wait told with a quota's end is not waited for: the model is asked again, and leaves the run when that confirms it.
 const LONGEST_DOUBT: Duration = Duration::from_mins(2);
@@ -70,6 +70,9 @@ pub(super) async fn call(
         model: Arc::clone(&upstream.wire),
     };
     shared.flight.take(admission.slot(), &entry)?;
+    if let Some(reading) = &upstream.reading {
+        reading.sent(&request.payload);
+    }
     let sent = Instant::now();
     let result = tokio::select! {
         biased;
@@ -78,6 +81,8 @@ pub(super) async fn call(
         () = caller.cut.notified() => None,
         () = tokio::time::sleep(caller.left) => Some(Err(out_of_time(upstream))),
     };
+    let unread = result.as_ref().and_then(|result| unread(upstream, request, result.as_ref().ok()?));
+    let result = unread.map(Err).or(result);
     let record = CallRecord {
         call: number,
         provider: entry.provider,
@@ -147,6 +152,27 @@ fn how_it_ended(result: Option<&Result<Answer, CallError>>, first_failure: bool,
         | K::ModelNotFound
         | K::InvalidAnswer => limit::CallEnd::Neutral { hint },
     }
+}
+
+/// The failure behind an answer whose server cut the prompt without a word.
+fn unread(upstream: &Upstream, request: &ModelRequest, answer: &Answer) -> Option<CallError> {
+    let told = answer.usage?.input_tokens;
+    let least = upstream.reading.as_ref()?.was_cut(&request.payload, told)?;
+    let message = format!(
+        "the server read {told} tokens of a prompt of at least {least}, and cut the rest without a word: give it a longer \
+         context (such as num_ctx), or cut the text with truncate_tokens"
+    );
+    Some(CallError {
+        failure: Failure::new(FailureKind::ContextLength, message),
+        retry_after: None,
+        retryable: None,
+        usage: answer.usage,
+        request_id: answer.request_id.clone(),
+        possibly_billed: false,
+        body: Some(answer.body.clone()),
+        rate: answer.rate.clone(),
+        billing: (*answer.billing).clone(),
+    })
 }
 
 /// The failure of a call that is cut because the row's own time is over: it may be billed.

@@ -41,6 +41,8 @@ pub(super) struct Difference {
     tasks: Vec<String>,
     /// Rows of all tasks may be read or asked otherwise.
     everywhere: bool,
+    /// Answers are kept where nothing but the job changed.
+    keeps: bool,
 }
 
 impl Difference {
@@ -50,8 +52,17 @@ impl Difference {
         const PARTS: [&str; 7] = ["name", "system", "prompt", "messages", "params", "model", "images"];
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         let (before, now) = (read(before), read(now));
-        let mut found = Self { keys: Vec::new(), tasks: Vec::new(), everywhere: false };
+        let mut found = Self { keys: Vec::new(), tasks: Vec::new(), everywhere: false, keeps: false };
+        found.keeps = now["on_change"] == "keep";
+        if !found.keeps && before["on_change"] == "keep" {
+            // What was kept so far is sent now, whatever was asked in between.
+            found.keys.push("run.on_change".to_owned());
+            found.everywhere = true;
+        }
         for (key, value) in now.as_object().into_iter().flatten().filter(|(key, value)| before[*key] != **value) {
+            if key == "on_change" {
+                continue;
+            }
             if key != "tasks" {
                 found.keys.push(key.clone());
                 // Which rows are taken does not change what they ask.
@@ -86,6 +97,8 @@ impl Difference {
     pub fn sends_again(&self, reason: Reason, task: Option<&str>) -> bool {
         match reason {
             Reason::JobChanged => true,
+            // It would have kept its answer, had its own columns not changed.
+            Reason::RowChanged if self.keeps => false,
             Reason::RowChanged => self.everywhere || task.is_none_or(|task| self.tasks.iter().any(|one| one == task)),
             Reason::New | Reason::Failed => false,
         }
@@ -117,6 +130,24 @@ mod tests {
         assert!(!changed.sends_again(Reason::RowChanged, Some("sum")));
         assert!(changed.sends_again(Reason::JobChanged, Some("sum")));
         assert!(!changed.sends_again(Reason::New, Some("tag")));
+    }
+
+    #[test]
+    fn answers_that_are_kept_no_more_are_a_change_and_edited_rows_beside_kept_ones_are_none() {
+        let job = |keep: bool| {
+            let task = serde_json::json!(["tag", null, "a", [], {}, ["m", {}]]);
+            let mut job = serde_json::json!({ "id": "x", "tasks": [task] });
+            if keep {
+                job["on_change"] = "keep".into();
+            }
+            job.to_string().into_bytes()
+        };
+        let no_more = Difference::new(&job(true), &job(false));
+        assert_eq!(no_more.words(), "run.on_change");
+        assert!(no_more.sends_again(Reason::RowChanged, Some("tag")));
+        let from_now_on = Difference::new(&job(false), &job(true));
+        assert!(!from_now_on.sends_again(Reason::RowChanged, Some("tag")));
+        assert!(from_now_on.sends_again(Reason::JobChanged, Some("tag")), "a row without an id");
     }
 
     #[test]

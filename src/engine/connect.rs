@@ -130,7 +130,7 @@ pub(super) fn upstreams(plan: &Plan, connected: &Connected, requests: &DailyRequ
                 row_timeout: settings.timeouts.row,
                 hedge: plan.job.hedge,
             };
-            Upstream::new(model, parts)
+            Upstream::new(&plan.job, model, parts)
         })
         .collect()
 }

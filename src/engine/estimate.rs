@@ -7,8 +7,9 @@ use serde_json::{Map, Value};
 
 use super::plan::{Choice, Plan};
 use super::prepare::Request;
+use crate::job::{Job, Model};
 use crate::limit::Limits;
-use crate::types::{Endpoint, Money, Payload, Price, Usage};
+use crate::types::{Endpoint, Money, Payload, Price, Usage, tokens};
 
 /// A call takes so many seconds where nothing is known of its model.
 const CALL_SECONDS: f64 = 2.0;
@@ -31,9 +32,32 @@ pub(super) fn input_tokens_at_most(payload: &Payload) -> u64 {
     payload.text_bytes() + attached.other_bytes + attached.images * IMAGE_TOKENS_AT_MOST
 }
 
-/// Whether a request is surely longer than the context.
-pub(super) fn is_too_long(payload: &Payload, context: Option<u64>) -> bool {
-    context.is_some_and(|context| input_tokens(payload) > context)
+/// What a model takes in.
+#[derive(Clone, Copy)]
+pub(super) struct Room {
+    /// In tokens, where that is known.
+    pub context: Option<u64>,
+    /// The output that a request asks for counts too, however short the answer would be.
+    output_counts: bool,
+}
+
+impl Room {
+    pub fn of(job: &Job, model: &Model) -> Self {
+        let profile = job.providers[model.provider].settings.profile;
+        Self { context: model.context, output_counts: profile.output_counts_in_context() }
+    }
+
+    /// Whether a request surely has no room: estimates err, and a row that was passed over is never asked. `params`: the
+    /// task's on this model, which is asked at `endpoint`.
+    pub fn is_too_small_for(&self, request: &Request, endpoint: Endpoint, params: &Map<String, Value>) -> bool {
+        let Some(context) = self.context else { return false };
+        let param = |name: &str| request.params.get(name).or_else(|| params.get(name));
+        let cap = self.output_counts.then(|| output_cap(request.endpoint_at(endpoint), &param, None));
+        let room = context.saturating_sub(cap.flatten().unwrap_or(0));
+        // Counting costs a look at every byte, and there is no word without something behind it.
+        let payload = &request.payload;
+        payload.text_bytes().div_ceil(2) > room && tokens::at_least(payload.json().get()) > room
+    }
 }
 
 /// The bytes of params that a model reads, such as tools and schemas.
@@ -121,7 +145,10 @@ impl<'a> FirstCall<'a> {
     /// `None`: it is longer than the context of every model of its route.
     pub fn of(plan: &'a Plan, request: &Request) -> Option<Self> {
         let mut choices = plan.tasks[request.task].choices(request.model);
-        let choice = choices.find(|choice| !is_too_long(&request.payload, plan.model(choice.upstream).context))?;
+        let choice = choices.find(|choice| {
+            let model = plan.model(choice.upstream);
+            !Room::of(&plan.job, model).is_too_small_for(request, model.endpoint, &choice.params)
+        })?;
         Some(Self::on(plan, choice, request))
     }
 
@@ -245,7 +272,6 @@ mod tests {
         let payload = text.with(attached, Vec::new());
         assert_eq!(input_tokens(&payload), 100 + 3 * 765);
         assert_eq!(input_tokens_at_most(&payload), 400 + 100 + 100_000);
-        assert!(is_too_long(&payload, Some(2000)) && !is_too_long(&payload, Some(3000)));
     }
 
     #[test]

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::RunError;
-use super::estimate::{Experience, FirstCall, Range, is_too_long, output_tokens};
-use super::feed::{Matching, Standing};
+use super::estimate::{Experience, FirstCall, Range, Room, output_tokens};
+use super::feed::Standing;
 use super::ground::{Ground, Reason, Record};
 use super::key::content_id;
 use super::prepare::{Prepared, Request, What, prepare, row_id, shown_id};
@@ -116,13 +116,16 @@ pub struct KnownOutcome {
     pub failure: Option<Failure>,
     /// When it failed, where it did.
     pub failed_at: Option<Moment>,
+    /// It answers what the job asked before it changed: the row keeps it (`run.on_change`).
+    pub kept: bool,
 }
 
 impl KnownOutcome {
-    fn of(line: OutcomeLine) -> Self {
+    /// `key`: what the row is known by today.
+    fn of(line: OutcomeLine, key: Key) -> Self {
         let OutcomeLine { run, at, provider, model, attempts, row_cost, failure, .. } = line;
         let failed_at = failure.is_some().then_some(Moment(at));
-        Self { run, at, provider, model, attempts, cost_usd: row_cost, failure, failed_at }
+        Self { run, at, provider, model, attempts, cost_usd: row_cost, failure, failed_at, kept: line.key != key }
     }
 }
 
@@ -146,7 +149,7 @@ pub fn explain(job: Job, which: &RowRef) -> Result<Explanation, RunError> {
         None => Some(ground.reason(&mut record, &prepared)?),
     };
     let outcome = match (end, ground.state()) {
-        (Some(end), Some(state)) => Some(KnownOutcome::of(state.log()?.outcome_at(end.offset)?)),
+        (Some(end), Some(state)) => Some(KnownOutcome::of(state.log()?.outcome_at(end.offset)?, prepared.key)),
         (Some(_) | None, _) => None,
     };
     let told = Told { outcome, reason: reason.filter(|_| selected), selected };
@@ -218,7 +221,8 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
         let output = output_tokens(call.output_cap, &experience);
         let mut params = (*choice.params).clone();
         params.extend(request.params.clone());
-        let too_long = is_too_long(&request.payload, model.context);
+        let room = Room::of(&plan.job, model);
+        let too_long = room.is_too_small_for(request, model.endpoint, &choice.params);
         RouteStop {
             alias: model.alias.clone(),
             provider,
@@ -267,22 +271,16 @@ fn find_end(
     row: &source::Record,
     key: Key,
 ) -> Result<Option<End>, RunError> {
-    let index = match &mut record.matching {
-        Matching::ByNumber(order) => return Ok(order.get(row.number)?),
-        Matching::ByKey(index) => index,
-    };
-    let mut ends: Vec<End> = std::iter::from_fn(|| index.take(key)).collect();
-    if !ends.is_empty() {
-        let mut before = 0;
+    if record.matching.depends_on_order(key) {
         for other in ground.input.records()? {
             let other = other?;
-            if other.number >= row.number || before >= ends.len() {
+            if other.number >= row.number {
                 break;
             }
-            let same = selection.takes(&ground.plan, &other) && prepare(&ground.plan, &other).key == key;
-            before += usize::from(same);
+            if selection.takes(&ground.plan, &other) {
+                record.matching.find(&ground.plan, &other)?;
+            }
         }
-        ends.drain(..before);
     }
-    Ok(ends.first().copied())
+    Ok(record.matching.find(&ground.plan, row)?.0)
 }

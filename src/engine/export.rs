@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::RunError;
-use super::feed::Matching;
+use super::matching::Matching;
 use super::needs;
 use super::output::{columns, each, typed_columns, with_row};
 use super::plan::Plan;
@@ -54,7 +54,7 @@ pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunE
     let spool = tempfile::tempdir().map_err(|error| RunError::Thread(error.to_string()))?;
     let input = Input::open(&plan.job.input, spool.path()).map_err(RunError::Input)?;
     needs::check(&plan, &input)?;
-    let mut matching = Matching::seen(&state, plan.identity(&input))?;
+    let mut matching = Matching::seen(&plan, &input, &state)?;
     let mut log = state.log()?;
     let selection = Selection::new(&plan, &input, &Subset::default())?;
     check_target(&options.target, &input)?;

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::RunError;
 use super::board::{Board, Found};
 use super::lagging::Lagging;
+use super::matching::Matching;
 use super::plan::Plan;
-use super::prepare::{Prepared, What, prepare, route};
+use super::prepare::{Prepared, What, route};
 use super::recorder::Message;
 use super::retry::Retried;
 use super::selection::Selection;
@@ -27,7 +28,7 @@ use crate::event::StopReason;
 use crate::job::RetryFailed;
 use crate::retry::is_transient;
 use crate::source::{Record, Records};
-use crate::store::{End, KeyIndex, OrderReader, StateReader, Store};
+use crate::store::End;
 use crate::types::FailureKind;
 
 /// Matched rows are handed to the recorder in pieces of this many.
@@ -36,24 +37,6 @@ const MATCHED_BATCH: usize = 1024;
 /// How long a run that stops goes on counting when nothing is in flight: enough for some million rows that are matched by
 /// number.
 const COUNTED_ON: Duration = Duration::from_secs(2);
-
-/// How a row finds its outcome.
-pub(super) enum Matching {
-    /// Input and job are as they were: by record number, without rendering.
-    ByNumber(OrderReader),
-    /// Something changed: by key.
-    ByKey(KeyIndex),
-}
-
-impl Matching {
-    /// The same from the first row on, for a pass of its own.
-    pub fn again(&self, store: &mut Store) -> Result<Self, RunError> {
-        Ok(match self {
-            Self::ByNumber(_) => Self::ByNumber(store.order()?),
-            Self::ByKey(_) => Self::ByKey(KeyIndex::build(store.outcomes())?),
-        })
-    }
-}
 
 /// A row that is to be sent.
 struct Due {
@@ -136,27 +119,6 @@ pub(super) struct Pass {
 enum Verdict {
     Keep,
     TryAgain,
-}
-
-impl Matching {
-    /// As one that only reads finds them.
-    pub fn seen(state: &StateReader, identity: [u8; 16]) -> Result<Self, RunError> {
-        Ok(match state.order_for(identity)? {
-            Some((order, _)) => Self::ByNumber(order),
-            None => Self::ByKey(KeyIndex::build(state.outcomes()?.map(|outcome| Ok(outcome?.ended)))?),
-        })
-    }
-
-    /// A row's end, and its request where it had to be rendered for that.
-    pub fn find(&mut self, plan: &Plan, record: &Record) -> Result<(Option<End>, Option<Prepared>), RunError> {
-        match self {
-            Self::ByNumber(order) => Ok((order.get(record.number)?, None)),
-            Self::ByKey(index) => {
-                let prepared = prepare(plan, record);
-                Ok((index.take(prepared.key), Some(prepared)))
-            }
-        }
-    }
 }
 
 /// What an end that is on record means for a run that began at this place in the log; `None`: that begins now.

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::RunError;
 use super::change::Difference;
 use super::estimate::Experience;
-use super::feed::Matching;
+use super::matching::Matching;
 use super::plan::Plan;
 use super::prepare::Prepared;
 use super::run::check_files;
@@ -97,7 +97,7 @@ impl Ground {
     /// What is on record, as a run would find it.
     pub fn record(&self) -> Result<Record, RunError> {
         let Some(state) = &self.state else {
-            let matching = Matching::ByKey(KeyIndex::build(std::iter::empty())?);
+            let matching = Matching::nothing()?;
             return Ok(Record { matching, run_offset: None, known: Some(Known::default()) });
         };
         if let Some((order, run_offset)) = state.order_for(self.plan.identity(&self.input))? {
@@ -112,7 +112,8 @@ impl Ground {
         });
         let index = KeyIndex::build(ended)?;
         known.sort();
-        Ok(Record { matching: Matching::ByKey(index), run_offset: outcomes.open_run(), known: Some(known) })
+        let matching = Matching::over(&self.plan, index, state)?;
+        Ok(Record { matching, run_offset: outcomes.open_run(), known: Some(known) })
     }
 
     /// Why a row without an outcome is sent.

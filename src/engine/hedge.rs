@@ -186,7 +186,7 @@ impl Life {
         if shared.stop.phase() != Phase::Running || shared.pause.is_on() {
             return None;
         }
-        let after = self.walk.usable_after(at, &shared.upstreams, &self.request.payload);
+        let after = self.walk.usable_after(at, &shared.upstreams, &self.request);
         after.into_iter().find_map(|at| {
             let upstream = &shared.upstreams[self.walk.upstream(at)];
             let request = self.model_request(at, upstream);

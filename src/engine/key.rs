@@ -5,12 +5,13 @@
 
 use serde_json::{Map, Value};
 
-use crate::types::{Endpoint, Key, RowHash};
+use crate::types::{Endpoint, ImageFile, Key, Row, RowHash};
 
 /// Stands before all parts, so that a later scheme cannot meet this one by chance.
 const VERSION: &[u8] = b"overnight key 1";
 
 /// What a row with a request is known by.
+#[derive(Clone, Copy)]
 pub(super) struct RequestParts<'a> {
     /// Canonical JSON of the row's own id.
     pub id: Option<&'a [u8]>,
@@ -52,6 +53,31 @@ pub(super) fn content_id(raw: &[u8]) -> String {
 pub(super) fn row_hash(bytes: &[u8]) -> RowHash {
     let mut first = [0; 8];
     first.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+    RowHash(u64::from_be_bytes(first))
+}
+
+/// 64 bits of a row's values in these columns, and of the files that go with it. Null is missing, as in templates.
+pub(super) fn used_hash(columns: &[String], row: &Row, files: &[ImageFile]) -> RowHash {
+    let mut hash = Parts::new(b"used values");
+    for column in columns {
+        hash.part(column.as_bytes());
+        match row.get(column) {
+            None => hash.part(b"none"),
+            Some(Value::String(text)) => {
+                hash.part(b"text");
+                hash.part(text.as_bytes());
+            }
+            Some(value) => {
+                hash.part(b"json");
+                hash.part(&canonical_json(value));
+            }
+        }
+    }
+    for file in files {
+        hash.part(&file.hash);
+    }
+    let mut first = [0; 8];
+    first.copy_from_slice(&hash.key().0[..8]);
     RowHash(u64::from_be_bytes(first))
 }
 
@@ -126,6 +152,21 @@ mod tests {
         insta::assert_snapshot!(request_key(&vector), @"87245de8bbdeabb7318449bb9a6d9021");
         insta::assert_snapshot!(broken_row_key(b"{oops", b"Tag {{ x }}"), @"2490e8b398400c2647ae263847bb7f22");
         insta::assert_snapshot!(content_id(b"{\"a\":1}"), @"d59b6562d7c9b121");
+    }
+
+    #[test]
+    fn used_values_are_those_of_the_columns_named() {
+        let hash = |columns: &[&str], row: Value| {
+            let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+            used_hash(&columns, &Row::new(row.as_object().unwrap().clone()), &[])
+        };
+        let pinned = hash(&["a", "b"], json!({"a": "x", "b": {"q": 1, "p": [2]}, "c": 3}));
+        insta::assert_snapshot!(format!("{:016x}", pinned.0), @"be898c3a7f786c3d");
+        assert_eq!(pinned, hash(&["a", "b"], json!({"b": {"p": [2], "q": 1}, "a": "x", "c": "other"})));
+        assert_ne!(pinned, hash(&["a", "b"], json!({"a": "x", "b": {"q": 1, "p": [3]}})));
+        assert_eq!(hash(&["a"], json!({"a": null})), hash(&["a"], json!({})));
+        assert_ne!(hash(&["a"], json!({"a": "1"})), hash(&["a"], json!({"a": 1})));
+        assert_ne!(hash(&["a", "b"], json!({"a": "1"})), hash(&["a", "b"], json!({"b": "1"})));
     }
 
     #[test]

@@ -12,10 +12,11 @@
 //!
 //! - A job that is ready to run: `plan` (its templates compiled), `prepare` (a row's request), `key`, `selection`, `bounds`
 //!   (what a budget needs), `connect` (from providers to `upstream`s).
-//! - A run: `run`, which starts `feed` (with `window`, and `lagging` for rows that were passed over) and `recorder` (with
-//!   `progress`, `board`, `stream`, `sources` of prices), and writes the `output`.
-//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `hedge` (a second one beside a
-//!   slow one), `trail` (what it tells), on what all rows share: `shared`, `budget`.
+//! - A run: `run`, which starts `feed` (with `matching`, `window`, and `lagging` for rows that were passed over) and
+//!   `recorder` (with `progress`, `board`, `stream`, `sources` of prices), and writes the `output`.
+//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `reading` (whether the server
+//!   read all of a prompt), `hedge` (a second one beside a slow one), `trail` (what it tells), on what all rows share:
+//!   `shared`, `budget`, `dedupe`.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
 //! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
 
@@ -28,6 +29,7 @@ mod call;
 mod change;
 mod connect;
 mod control;
+mod dedupe;
 mod error;
 mod estimate;
 mod explain;
@@ -38,12 +40,14 @@ mod hedge;
 mod key;
 mod lagging;
 mod lock;
+mod matching;
 mod needs;
 mod output;
 mod plan;
 mod prepare;
 mod progress;
 mod prune;
+mod reading;
 mod recorder;
 mod retry;
 mod rules;

@@ -45,6 +45,8 @@ pub(super) struct ReadyTask {
     pub route: Vec<Choice>,
     /// Every model of the plan with this task's params, in its order, for rows that name one; empty where rows may not.
     pub overrides: Vec<Choice>,
+    /// The columns that a row's request may be made of, sorted; `None`: any that it has.
+    pub used: Option<Vec<String>>,
     /// The templates' texts, for the keys of rows that they cannot render.
     pub template_text: Vec<u8>,
 }
@@ -164,7 +166,13 @@ fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prom
         Choice::new(upstream, params_on(model))
     };
     let overrides = if job.allow_overrides { models.iter().map(choice).collect() } else { Vec::new() };
+    let own: &[&str] = if job.allow_overrides { &["model", "params"] } else { &[] };
+    let mut used = prompt.used_columns();
+    if let Some(used) = &mut used {
+        used.extend(own.iter().map(|column| (*column).to_owned()));
+    }
     ReadyTask {
+        used: used.map(|used| used.into_iter().collect()),
         name: task.name.as_str().into(),
         template_text: template_text(task),
         route: task.route.iter().map(choice).collect(),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash};
+use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash, used_hash};
 use super::plan::Plan;
 use crate::source::Record;
-use crate::types::{Endpoint, Failure, FailureKind, Key, Payload, Row, RowHash};
+use crate::types::{Endpoint, Failure, FailureKind, Key, Payload, Row, RowHash, UsedValues};
 
 /// A row that is known by its key.
 pub(super) struct Prepared {
@@ -15,12 +15,16 @@ pub(super) struct Prepared {
 }
 
 /// What a row is recognised by when its key has changed.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Hashes {
     /// Of its own id, where it has one that can be told.
     pub id: Option<RowHash>,
     /// Of its bytes.
     pub row: RowHash,
+    /// Of the values that its request is made of, where it has an id and not all of them are.
+    pub used: Option<UsedValues>,
+    /// Its request, whoever makes it, where such rows share their answer.
+    pub request: Option<Key>,
 }
 
 /// What a row comes to.
@@ -71,7 +75,7 @@ fn prepare_by(plan: &Plan, record: &Record) -> Prepared {
         Ok(row) => prepare_row(plan, record, &row),
         Err(bad) => {
             let failure = Failure::new(FailureKind::BadRow, bad.to_string());
-            let hashes = Hashes { id: None, row: row_hash(&record.raw()) };
+            let hashes = Hashes { id: None, row: row_hash(&record.raw()), used: None, request: None };
             Prepared { key: broken_row_key(&record.raw(), b""), hashes, what: What::Fail { task: None, failure } }
         }
     }
@@ -81,7 +85,7 @@ fn prepare_by(plan: &Plan, record: &Record) -> Prepared {
 fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
     let id = row_id(plan, row).map(|id| id.as_ref().map(canonical_json));
     let id_hash = id.as_ref().ok().and_then(|id| id.as_deref().map(row_hash));
-    let hashes = Hashes { id: id_hash, row: row_hash(&record.raw()) };
+    let mut hashes = Hashes { id: id_hash, row: row_hash(&record.raw()), used: None, request: None };
     let task = match route(plan, row) {
         Ok(task) => task,
         Err(failure) => {
@@ -89,8 +93,16 @@ fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
             return Prepared { key, hashes, what: What::Fail { task: None, failure } };
         }
     };
+    let columns = plan.tasks[task].used.as_ref().filter(|_| id_hash.is_some());
+    let used = |request: &Request| {
+        let columns = columns?.clone();
+        Some(UsedValues { hash: used_hash(&columns, row, request.payload.images()), columns })
+    };
     match id.and_then(|id| render(plan, task, row, id.as_deref())) {
-        Ok((key, request)) => Prepared { key, hashes, what: What::Ask(request) },
+        Ok((keys, request)) => {
+            (hashes.used, hashes.request) = (used(&request), keys.shared);
+            Prepared { key: keys.own, hashes, what: What::Ask(request) }
+        }
         Err(failure) => {
             let key = broken_row_key(&record.raw(), &plan.tasks[task].template_text);
             Prepared { key, hashes, what: What::Fail { task: Some(task), failure } }
@@ -125,7 +137,13 @@ pub(super) fn shown_id(plan: &Plan, record: &Record, row: Option<&Row>) -> Value
     own.unwrap_or_else(|| Value::String(content_id(&record.raw())))
 }
 
-fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Key, Request), Failure> {
+/// A request's key with its row's id, and without it where such rows share their answer.
+struct Keys {
+    own: Key,
+    shared: Option<Key>,
+}
+
+fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Keys, Request), Failure> {
     let task = &plan.tasks[index];
     let form = plan.model(task.route[0].upstream).endpoint.form();
     let rendered = task.prompt.render(row, form);
@@ -140,14 +158,11 @@ fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Ke
         Request { task: index, payload: rendered.payload, endpoint: rendered.endpoint, params, model: own.model };
     let endpoint = request.endpoint_at(model.endpoint);
     fits(endpoint, &request.payload, &model.alias)?;
-    let key = request_key(&RequestParts {
-        id,
-        endpoint,
-        payload: request.payload.json().get(),
-        params: &first.params_key(&request.params),
-        model: &model.wire,
-    });
-    Ok((key, request))
+    let payload = request.payload.json().get();
+    let parts = RequestParts { id, endpoint, payload, params: &first.params_key(&request.params), model: &model.wire };
+    let shared = plan.job.dedupe.then(|| request_key(&RequestParts { id: None, ..parts }));
+    let keys = Keys { own: request_key(&parts), shared };
+    Ok((keys, request))
 }
 
 /// A row has one answer: of several, all but the first would be paid for in vain.

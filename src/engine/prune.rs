@@ -3,12 +3,11 @@
 use serde::Serialize;
 
 use super::RunError;
-use super::feed::Matching;
 use super::ground::Ground;
 use super::lock::{self, IfLocked};
+use super::matching::Matching;
 use super::recorder::{Watcher, now_ms};
 use super::rules::Rules;
-use super::run::matching;
 use super::selection::{Selection, Subset};
 use super::shutdown::Stop;
 use crate::event::Event;
@@ -95,15 +94,14 @@ fn forget(ground: &Ground, state: &StateDir, watcher: &mut Watcher) -> Result<(C
     for message in opened.notes {
         watcher(&Event::Note { message, warning: true });
     }
-    let identity = ground.plan.identity(&ground.input);
-    let matching = matching(&mut store, identity)?;
+    let matching = Matching::of_run(&ground.plan, &ground.input, state, &mut store)?;
     // Rows that the job leaves out are not matched by a run, so only a run by number knows of all.
     let whole = matches!(matching, Matching::ByNumber(_)) || ground.plan.filter.is_none();
     let (needed, count) = needed(ground, matching)?;
     if ground.input.refreshed_fingerprint()? != ground.input.fingerprint() {
         return Err(RunError::InputChanged);
     }
-    Ok((count, store.prune(identity, &needed, whole, now_ms())?))
+    Ok((count, store.prune(ground.plan.identity(&ground.input), &needed, whole, now_ms())?))
 }
 
 /// Rows as they were counted on the way.

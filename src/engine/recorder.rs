@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::control::Pause;
+use super::dedupe::{Dedupe, shared_request};
 use super::progress::Progress;
 use super::rules::Rules;
 use super::selection::Subset;
@@ -24,7 +25,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+use crate::types::{AttemptLine, Key, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -61,6 +62,8 @@ pub type Watcher = Box<dyn FnMut(&Event) + Send>;
 /// What the recorder is made of.
 pub(super) struct RecorderParts {
     pub store: Store,
+    /// Told of outcomes that rows with the same request may take.
+    pub dedupe: Option<Arc<Dedupe>>,
     pub board: Arc<Board>,
     pub upstreams: Arc<[Upstream]>,
     pub stop: Stop,
@@ -93,6 +96,9 @@ pub(super) struct Recorder {
     price_sources: PriceSources,
     /// The run that was there when the invocation began.
     pub resumed: Option<RunNumber>,
+    dedupe: Option<Arc<Dedupe>>,
+    /// Requests whose outcomes are not yet written, and where they will stand.
+    shared: Vec<(Key, u64)>,
     /// Permits of lines that are not yet written.
     held: Vec<(Option<Admission>, Option<WindowPermit>)>,
     /// Why the run drains, as it was told.
@@ -121,6 +127,8 @@ impl Recorder {
             subset: parts.subset,
             whole_job: parts.whole_job,
             price_sources: parts.price_sources,
+            dedupe: parts.dedupe,
+            shared: Vec::new(),
             held: Vec::new(),
             told_drain: None,
             told_pause: false,
@@ -266,7 +274,9 @@ impl Recorder {
                 let (ended, failed) = self.progress.ended();
                 self.stop_if(self.rules.by_failures(ended, failed));
                 self.tell(&outcome_event(&line));
-                self.append(&LogLine::Outcome(line))?;
+                let shared = shared_request(&line).filter(|_| !line.deduped);
+                let place = self.append(&LogLine::Outcome(line))?;
+                self.shared.extend(shared.map(|request| (request, place)));
                 self.held.push((admission, Some(window)));
                 Ok(())
             }
@@ -287,9 +297,9 @@ impl Recorder {
         }
     }
 
-    fn append(&mut self, line: &LogLine) -> Result<(), StoreError> {
+    fn append(&mut self, line: &LogLine) -> Result<u64, StoreError> {
         self.progress.count(line);
-        self.store.append(line).map(|_offset| ())
+        self.store.append(line)
     }
 
     /// A run lasts from its first call on, whose answer may be minutes away.
@@ -313,6 +323,9 @@ impl Recorder {
 
     /// Gives back what the lines held, now that they stand in the log.
     fn release(&mut self) -> Result<(), StoreError> {
+        if let Some(dedupe) = self.dedupe.as_ref().filter(|_| !self.shared.is_empty()) {
+            dedupe.written(self.shared.drain(..));
+        }
         let mut freed = Ok(());
         // Each is tried: a call that stands in the log is not told again, whatever the flight file says.
         for (admission, _window) in self.held.drain(..) {

@@ -21,10 +21,12 @@ use super::bounds;
 use super::budget::Budget;
 use super::connect::{Transports, connect, upstreams};
 use super::control::{self, Pause};
-use super::feed::{self, Feed, Matching, Pass};
+use super::dedupe::Dedupe;
+use super::feed::{self, Feed, Pass};
 use super::ground::Ground;
 use super::lagging::Lagging;
 use super::lock::{self, IfLocked};
+use super::matching::Matching;
 use super::needs;
 use super::output;
 use super::plan::Plan;
@@ -43,7 +45,7 @@ use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
-use crate::store::{KeyIndex, LogReader, Opened, OrderState, StateDir, StateReader, Store, read_totals};
+use crate::store::{LogReader, Opened, StateDir, StateReader, Store, read_totals};
 use crate::types::{CallNumber, Key, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
@@ -219,15 +221,16 @@ impl Run {
         if retried.is_none() {
             opened.notes.extend(self.resent(&store)?);
         }
-        let matching = matching(&mut store, self.plan.identity(&self.input))?;
+        let matching = Matching::of_run(&self.plan, &self.input, &self.state, &mut store)?;
         if let Some(out) = stream {
-            let again = matching.again(&mut store)?;
+            let again = matching.again(&self.plan, &self.state, &mut store)?;
             stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
-        let shared = self.shared(sender, &store, opened.next_call, opened.spent);
+        let dedupe = self.plan.job.dedupe.then(|| Dedupe::open(&self.state, &store).map(Arc::new)).transpose()?;
+        let shared = self.shared(sender, &store, opened.next_call, opened.spent, dedupe.clone());
         let feed = self.new_feed(shared, &store, matching, retried)?;
-        let mut recorder = self.new_recorder(store, stream, watcher, began);
+        let mut recorder = self.new_recorder(store, dedupe, stream, watcher, began);
         recorder.opened(opened.notes, &opened.possibly_billed);
         let recorder = self.start(async move {
             let recorded = recorder.drive(receiver).await;
@@ -246,6 +249,7 @@ impl Run {
         store: &Store,
         next_call: CallNumber,
         spent: HashMap<Key, Vec<TrailEntry>>,
+        dedupe: Option<Arc<Dedupe>>,
     ) -> Arc<Shared> {
         Arc::new(Shared {
             plan: Arc::clone(&self.plan),
@@ -259,6 +263,7 @@ impl Run {
             budget: self.budget.clone(),
             next_call: AtomicU64::new(next_call),
             spent: Mutex::new(spent),
+            dedupe,
         })
     }
 
@@ -285,9 +290,17 @@ impl Run {
         })
     }
 
-    fn new_recorder(&self, store: Store, stream: Option<Stream>, watcher: Watcher, began: Instant) -> Recorder {
+    fn new_recorder(
+        &self,
+        store: Store,
+        dedupe: Option<Arc<Dedupe>>,
+        stream: Option<Stream>,
+        watcher: Watcher,
+        began: Instant,
+    ) -> Recorder {
         Recorder::new(RecorderParts {
             store,
+            dedupe,
             board: Arc::clone(&self.board),
             upstreams: Arc::clone(&self.upstreams),
             stop: self.stop.clone(),
@@ -346,7 +359,7 @@ impl Run {
         let words = change(&ground, &self.selection)?.map(|change| change.words());
         match (words, self.plan.job.on_change) {
             (Some(words), OnChange::Stop) => Err(RunError::Changed(words)),
-            (words, OnChange::Resend | OnChange::Stop) => {
+            (words, OnChange::Resend | OnChange::Keep | OnChange::Stop) => {
                 // A part has not asked for the rows that it left out: they are still to be told of.
                 if !self.selection.is_part() {
                     self.state.keep_asked(&self.plan.job.identity())?;
@@ -390,14 +403,6 @@ impl Run {
 fn whole_job_before(state: &StateDir) -> Option<u64> {
     // Totals that cannot be read are written anew in a second.
     read_totals(state).ok().flatten()?.extra.get("whole_job")?.as_u64()
-}
-
-/// How this invocation finds what is done.
-pub(super) fn matching(store: &mut Store, identity: [u8; 16]) -> Result<Matching, RunError> {
-    Ok(match store.order_for(identity)? {
-        OrderState::Matched => Matching::ByNumber(store.order()?),
-        OrderState::Unmatched => Matching::ByKey(KeyIndex::build(store.outcomes())?),
-    })
 }
 
 /// Returns with the reason of a stop when its drain has taken too long.

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use super::budget::Budget;
 use super::control::Pause;
+use super::dedupe::Dedupe;
 use super::plan::{Choice, Plan};
 use super::recorder::Message;
 use super::shutdown::Stop;
@@ -31,6 +32,8 @@ pub(super) struct Shared {
     /// One for each task: all its models have been down for too long.
     pub given_up: Arc<[AtomicBool]>,
     pub budget: Budget,
+    /// Where requests that are the same are sent once.
+    pub dedupe: Option<Arc<Dedupe>>,
     /// Attempts on record of rows without an outcome, from before this invocation.
     pub spent: Mutex<HashMap<Key, Vec<TrailEntry>>>,
 }

@@ -10,10 +10,9 @@ use std::thread;
 use tokio::sync::{mpsc, oneshot};
 
 use super::RunError;
-use super::feed::Matching;
+use super::matching::Matching;
 use super::output::with_row;
 use super::plan::Plan;
-use super::prepare::prepare;
 use super::selection::Selection;
 use super::shutdown::{Phase, Stop};
 use crate::event::StopReason;
@@ -189,10 +188,7 @@ impl DoneBefore {
     }
 
     fn put(&mut self, stream: &mut Stream, record: &Record) -> Result<(), RunError> {
-        let end = match &mut self.matching {
-            Matching::ByNumber(order) => order.get(record.number)?,
-            Matching::ByKey(index) => index.take(prepare(&self.plan, record).key),
-        };
+        let (end, _) = self.matching.find(&self.plan, record)?;
         if let Some(end) = end.filter(|end| end.failure.is_none()) {
             let outcome = self.log.outcome_at(end.offset)?;
             stream.add(with_row(&self.plan, record, &outcome, |row| result_line(row, &self.plan.job.output)));

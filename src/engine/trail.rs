@@ -127,6 +127,22 @@ impl Trail {
         line
     }
 
+    /// The line of a row that ends as another one with the same request did. What it had spent of its own stays.
+    pub fn copied(self, other: &OutcomeLine) -> OutcomeLine {
+        OutcomeLine {
+            deduped: true,
+            failure: other.failure.clone(),
+            provider: other.provider.clone(),
+            model: other.model.clone(),
+            usage: other.usage.map(|_| Usage::default()),
+            truncated: other.truncated,
+            endpoint: other.endpoint,
+            reply: other.reply.clone(),
+            trail: self.entries.clone(),
+            ..self.line()
+        }
+    }
+
     /// The line of a row that fails without a further call.
     pub fn failed(self, failure: Failure) -> OutcomeLine {
         let mut line = self.line();
@@ -155,6 +171,9 @@ impl Trail {
             row: self.row,
             id_hash: self.hashes.id,
             row_hash: Some(self.hashes.row),
+            used: self.hashes.used.clone(),
+            request: self.hashes.request,
+            deduped: false,
             run: 0,
             at: 0,
             task: self.task.to_string(),

@@ -4,12 +4,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
-use super::estimate;
+use super::estimate::{self, Room};
+use super::prepare::Request;
+use super::reading::Reading;
+use crate::job::{Job, Model};
 use crate::limit::{ModelGate, Need};
 use crate::provider::{ModelRequest, Provider};
-use crate::types::{Billing, Endpoint, Failure, FailureKind, Latency, Money, Payload, Price, PriceSource, Usage};
+use crate::types::{Billing, Endpoint, Failure, FailureKind, Latency, Money, Price, PriceSource, Usage};
 
 /// How long a provider that never answered may be down.
 const PATIENCE_WITH_STRANGERS: Duration = Duration::from_mins(1);
@@ -73,8 +77,7 @@ pub(super) struct Upstream {
     pub price: Option<Price>,
     /// What a reply tells of its cost counts before the price, unless the job gives that.
     believes_replies: bool,
-    /// Tokens that a request and its answer may have at most.
-    pub context: Option<u64>,
+    pub room: Room,
     /// Output tokens at most, where the params do not say it.
     pub max_output: Option<u64>,
     /// The same, where it is nothing but a bound: no limit counts it.
@@ -85,6 +88,8 @@ pub(super) struct Upstream {
     given_up: OnceLock<Duration>,
     /// What the server said last that it is down for.
     last_fault: Mutex<Option<Failure>>,
+    /// Where it is a server of one's own: whether it reads all of what it is sent.
+    pub reading: Option<Reading>,
     /// How long calls took, where somebody asks.
     latency: Option<Mutex<Latency>>,
 }
@@ -101,7 +106,7 @@ pub(super) struct UpstreamParts {
 }
 
 impl Upstream {
-    pub fn new(model: &crate::job::Model, parts: UpstreamParts) -> Self {
+    pub fn new(job: &Job, model: &Model, parts: UpstreamParts) -> Self {
         Self {
             provider_index: parts.provider_index,
             provider_name: parts.provider_name,
@@ -111,13 +116,14 @@ impl Upstream {
             gate: parts.gate,
             price: model.price.clone(),
             believes_replies: model.price_source == PriceSource::Provider,
-            context: model.context,
+            room: Room::of(job, model),
             max_output: model.max_output,
             output_bound: model.output_bound(),
             row_timeout: parts.row_timeout,
             removed: OnceLock::new(),
             given_up: OnceLock::new(),
             last_fault: Mutex::default(),
+            reading: job.providers[model.provider].free.then(Reading::default),
             latency: parts.hedge.then(Mutex::default),
         }
     }
@@ -235,9 +241,9 @@ impl Upstream {
         Need { input: estimate::input_tokens(&request.payload), output: output.unwrap_or(0) }
     }
 
-    /// Whether a request is surely longer than the model's context.
-    pub fn is_too_long(&self, payload: &Payload) -> bool {
-        estimate::is_too_long(payload, self.context)
+    /// Whether a request is surely longer than the model's context; `params`: the task's on this model.
+    pub fn is_too_long(&self, request: &Request, params: &Map<String, Value>) -> bool {
+        self.room.is_too_small_for(request, self.endpoint, params)
     }
 
     /// The most that a call can cost; `None` where no price or no output cap is known.

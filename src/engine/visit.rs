@@ -170,7 +170,7 @@ impl Life {
         admission: Admission,
         retry: bool,
     ) -> Visit {
-        if !self.walk.goes_on_after(at, &self.shared.upstreams, &self.request.payload) {
+        if !self.walk.goes_on_after(at, &self.shared.upstreams, &self.request) {
             return end(record, admission, retry);
         }
         self.send_attempt(record, retry, admission).await;

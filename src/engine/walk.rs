@@ -4,15 +4,19 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::estimate::input_tokens;
 use super::plan::Choice;
+use super::prepare::Request;
 use super::upstream::Upstream;
-use crate::types::{Failure, FailureKind, Payload};
+use crate::types::{Failure, FailureKind};
 
 /// A row's way along its route. It may come by a model again: one that was down may be back.
 pub(super) struct Walk {
     stops: Vec<WalkStop>,
     /// What the last model said that failed the row.
     last: Option<Failure>,
+    /// Models that the row is too long for: names and contexts.
+    too_small: Vec<(Arc<str>, u64)>,
     /// A model that could have answered is out of the run: without it the row has not failed.
     left_out: bool,
 }
@@ -47,7 +51,7 @@ impl Walk {
             spent: false,
             passed_by: false,
         };
-        Self { stops: route.map(stop).collect(), last: None, left_out: false }
+        Self { stops: route.map(stop).collect(), last: None, too_small: Vec::new(), left_out: false }
     }
 
     pub fn len(&self) -> usize {
@@ -71,13 +75,13 @@ impl Walk {
     }
 
     /// Models behind this one that the row may be sent to beside it: not those that share its server's line.
-    pub fn usable_after(&self, at: usize, upstreams: &[Upstream], payload: &Payload) -> Vec<usize> {
+    pub fn usable_after(&self, at: usize, upstreams: &[Upstream], request: &Request) -> Vec<usize> {
         let here = &upstreams[self.stops[at].upstream];
         let usable = |other: &usize| {
             let stop = &self.stops[*other];
             let upstream = &upstreams[stop.upstream];
             let is_elsewhere = !Arc::ptr_eq(&upstream.gate, &here.gate);
-            is_elsewhere && !stop.spent && upstream.removed().is_none() && !upstream.is_too_long(payload)
+            is_elsewhere && !stop.spent && upstream.removed().is_none() && !upstream.is_too_long(request, &stop.params)
         };
         (at + 1..self.stops.len()).filter(usable).collect()
     }
@@ -90,7 +94,7 @@ impl Walk {
     }
 
     /// Whether the model may be asked; what keeps the row from it is noted.
-    pub fn may_ask(&mut self, at: usize, upstreams: &[Upstream], payload: &Payload) -> bool {
+    pub fn may_ask(&mut self, at: usize, upstreams: &[Upstream], request: &Request) -> bool {
         let stop = &mut self.stops[at];
         let upstream = &upstreams[stop.upstream];
         if stop.spent {
@@ -100,9 +104,9 @@ impl Walk {
             self.left_out = true;
             return false;
         }
-        if upstream.is_too_long(payload) {
+        if upstream.is_too_long(request, &stop.params) {
             stop.spent = true;
-            self.last = self.last.take().or_else(|| Some(too_long(upstream)));
+            self.too_small.push((Arc::clone(&upstream.wire), upstream.room.context.unwrap_or_default()));
             return false;
         }
         true
@@ -131,23 +135,28 @@ impl Walk {
 
     /// Whether a row that this model has failed may yet be answered: by another model now, or by one that is out of this
     /// run in the next.
-    pub fn goes_on_after(&self, at: usize, upstreams: &[Upstream], payload: &Payload) -> bool {
+    pub fn goes_on_after(&self, at: usize, upstreams: &[Upstream], request: &Request) -> bool {
         let mut others = self.stops.iter().enumerate().filter(|(other, stop)| *other != at && !stop.spent);
-        self.left_out || others.any(|(_, stop)| !upstreams[stop.upstream].is_too_long(payload))
+        self.left_out || others.any(|(_, stop)| !upstreams[stop.upstream].is_too_long(request, &stop.params))
     }
 
     /// The failure that the row ends with, when no model is left to ask; `None`: it has not failed, as one of its models
     /// was never its to ask.
-    pub fn into_failure(self) -> Option<Failure> {
-        self.last.filter(|_| !self.left_out)
+    pub fn into_failure(self, request: &Request) -> Option<Failure> {
+        if self.left_out {
+            return None;
+        }
+        self.last.or_else(|| (!self.too_small.is_empty()).then(|| too_long(&self.too_small, request)))
     }
 }
 
-fn too_long(upstream: &Upstream) -> Failure {
-    let context = upstream.context.unwrap_or_default();
-    let model = &upstream.wire;
-    Failure::new(
-        FailureKind::ContextLength,
-        format!("longer than the context of {model} ({context} tokens): not sent; give the task a fallback with more"),
-    )
+fn too_long(models: &[(Arc<str>, u64)], request: &Request) -> Failure {
+    let tokens = input_tokens(&request.payload);
+    let contexts: Vec<String> = models.iter().map(|(model, context)| format!("{model} ({context} tokens)")).collect();
+    let message = format!(
+        "about {tokens} tokens, which is longer than the context of {}: not sent; give the task a fallback with more, or cut \
+         the text with truncate_tokens",
+        contexts.join(" and of ")
+    );
+    Failure::new(FailureKind::ContextLength, message)
 }

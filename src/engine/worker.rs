@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dedupe::{Lead, Share};
 use super::output::with_row;
 use super::prepare::{Prepared, Request, What, prepare};
 use super::recorder::Message;
@@ -41,13 +42,23 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
         What::Fail { task, .. } => *task,
     };
     let task = task.map_or_else(|| "".into(), |task| Arc::clone(&shared.plan.tasks[task].name));
+    let request_key = hashes.request;
     let trail = Trail::new(row, key, hashes, task, replaces.map(|end| end.offset), shared.take_spent(key));
     let has_answer = replaces.is_some_and(|end| end.failure.is_none());
     match what {
         What::Ask(request) => {
+            // Whoever wants another answer than the one that there is asks for himself.
+            let lead = match shared.dedupe.as_ref().zip(request_key).filter(|_| !has_answer) {
+                None => None,
+                Some((dedupe, request)) => match dedupe.share(request, &shared.stop).await {
+                    Share::Asks(lead) => Some(lead),
+                    Share::Copies(other) => return copy(&shared, trail, &other, record, window).await,
+                    Share::Left => return,
+                },
+            };
             let walk = Walk::new(shared.plan.tasks[request.task].choices(request.model));
             let spent = Duration::ZERO;
-            Life { shared, request, walk, row, key, trail, record, has_answer, window, spent }.run().await;
+            Life { shared, request, walk, row, key, trail, record, has_answer, lead, window, spent }.run().await;
         }
         What::Fail { .. } if has_answer => keep_answer(&shared, window).await,
         What::Fail { failure, .. } => {
@@ -69,6 +80,8 @@ pub(super) struct Life {
     record: Option<Record>,
     /// The row has an answer, which only another answer may replace.
     has_answer: bool,
+    /// It asks for others too.
+    lead: Option<Lead>,
     window: WindowPermit,
     /// Calls and backoffs so far; waits for limits, cooldowns and outages do not count.
     pub spent: Duration,
@@ -129,7 +142,7 @@ impl Life {
         let mut waits = false;
         self.walk.begin_round();
         for at in 0..self.walk.len() {
-            if !self.walk.may_ask(at, &shared.upstreams, &self.request.payload) {
+            if !self.walk.may_ask(at, &shared.upstreams, &self.request) {
                 continue;
             }
             match self.visit(at).await {
@@ -154,21 +167,18 @@ impl Life {
             self.send_attempt(record, retry, admission).await;
             return keep_answer(&shared, self.window).await;
         }
-        let line = Box::new(self.trail.outcome(record, retry));
-        let result = self.record.filter(|_| line.failure.is_none());
-        let result = result.map(|record| result_of(&shared, &record, &line));
-        let message = Message::Outcome { line, result, admission: Some(admission), window: self.window };
-        shared.tell(message).await;
+        let line = self.trail.outcome(record, retry);
+        tell_outcome(&shared, line, self.record, Some(admission), self.window, self.lead).await;
     }
 
     /// The row's end without a further call. Without a failure of its own it has not failed: a later run will ask.
     async fn fail(self) {
-        let Some(failure) = self.walk.into_failure() else { return };
+        let Some(failure) = self.walk.into_failure(&self.request) else { return };
         if self.has_answer {
             return keep_answer(&self.shared, self.window).await;
         }
-        let (line, window) = (Box::new(self.trail.failed(failure)), self.window);
-        self.shared.tell(Message::Outcome { line, result: None, admission: None, window }).await;
+        let line = self.trail.failed(failure);
+        tell_outcome(&self.shared, line, None, None, self.window, self.lead).await;
     }
 
     /// Tells of an attempt at a model that the row did not go to.
@@ -180,6 +190,28 @@ impl Life {
     pub async fn send_attempt(&mut self, record: CallRecord, retry: bool, admission: Admission) {
         let line = Box::new(self.trail.attempt(record, retry));
         self.shared.tell(Message::Attempt { line, admission }).await;
+    }
+}
+
+/// The row ends as another one did that asked the same.
+async fn copy(shared: &Shared, trail: Trail, other: &OutcomeLine, record: Option<Record>, window: WindowPermit) {
+    tell_outcome(shared, trail.copied(other), record, None, window, None).await;
+}
+
+/// Tells the recorder of a row's end, and then whoever waits for it: so their lines stand behind its own.
+async fn tell_outcome(
+    shared: &Shared,
+    line: OutcomeLine,
+    record: Option<Record>,
+    admission: Option<Admission>,
+    window: WindowPermit,
+    lead: Option<Lead>,
+) {
+    let result = record.filter(|_| line.failure.is_none()).map(|record| result_of(shared, &record, &line));
+    let told = lead.map(|lead| (lead, line.clone()));
+    shared.tell(Message::Outcome { line: Box::new(line), result, admission, window }).await;
+    if let Some((lead, line)) = told {
+        lead.ended(line);
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::RowCounts;
-use crate::types::{FailureKind, Money, PossiblyBilled, RunNumber, Tally, TallyId, Usage};
+use crate::types::{FailureKind, Money, PossiblyBilled, RunNumber, Tally, TallyId, Usage, is_zero};
 
 /// Why a run stopped with rows remaining.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -92,6 +92,9 @@ pub struct Summary {
     pub stop_reason: Option<StopReason>,
     /// Where the job's rows stand.
     pub rows: RowCounts,
+    /// Rows that ended in this invocation as another one with the same request did, without a call.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deduped: u64,
     /// Requests sent in this invocation, 429s included.
     pub attempts: u64,
     /// Requests answered by a rate limit.

@@ -67,6 +67,8 @@ pub struct Job {
     pub retry_failed: RetryFailed,
     /// What follows where the job changed so that rows that are done would be sent again.
     pub on_change: OnChange,
+    /// Requests that are the same are sent once.
+    pub dedupe: bool,
     /// What templates see as `vars`.
     pub vars: Map<String, Value>,
     pub(super) places: BTreeMap<String, Spot>,
@@ -199,6 +201,8 @@ pub enum OnChange {
     /// They are sent again; the run says so first.
     #[default]
     Resend,
+    /// They keep the answers they have, where id and used values are as they were.
+    Keep,
     /// Nothing is sent, and the run ends.
     Stop,
 }
@@ -265,7 +269,7 @@ impl Job {
         // With overrides a row's own words choose among all models.
         let named = |index: usize| json!([self.models.get(index).map(|model| &model.alias), model(index)]);
         let models: Option<Vec<Value>> = self.allow_overrides.then(|| (0..self.models.len()).map(named).collect());
-        let identity = json!({
+        let mut identity = json!({
             "version": 1,
             "format": format_name(self.input.format),
             "delimiter": self.input.delimiter,
@@ -277,6 +281,10 @@ impl Job {
             "models": models,
             "vars": self.vars,
         });
+        // Rows then have other outcomes than those of their keys.
+        if self.on_change == OnChange::Keep {
+            identity["on_change"] = json!("keep");
+        }
         identity.to_string().into_bytes()
     }
 }

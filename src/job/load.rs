@@ -41,7 +41,7 @@ pub fn state_path(args: &JobArgs, env: &dyn Fn(&str) -> Option<String>) -> Resul
     let path = gather(args, &problems).and_then(|gathered| {
         let environment = environment(&gathered, env, &problems);
         let scope = Scope { problems: &problems, environment: &environment };
-        let run = Reader::of(&gathered.tree, &gathered.spot, scope).section("run", read_run)?;
+        let run = Reader::of(&gathered.tree, &gathered.spot, scope).section("run", |reader| read_run(reader, true))?;
         Some(run.state.unwrap_or_else(|| default_state(&gathered)))
     });
     let problems = problems.into_sorted();
@@ -104,6 +104,7 @@ fn check(
         on_outage: top.run.on_outage,
         retry_failed: top.run.retry_failed,
         on_change: top.run.on_change,
+        dedupe: top.run.dedupe,
         vars: top.vars,
         places: places(&gathered.tree),
         whole: gathered.spot.clone(),
@@ -147,7 +148,9 @@ fn read_top(reader: &Reader<'_>, prices: &Prices) -> Option<Top> {
     let input = reader.section("input", read_input).flatten();
     let output = reader.section("output", read_output).flatten();
     let retry = reader.section("retry", read_retry);
-    let run = reader.section("run", read_run);
+    // Of an input that cannot be read nothing is known.
+    let has_id = input.as_ref().is_none_or(|input| input.id.is_some());
+    let run = reader.section("run", |reader| read_run(reader, has_id));
     let vars = reader.take("vars").map(|field| field.json_table());
     let models = reader.section("models", |reader| read_models(reader, prices)).unwrap_or_default();
     let providers = reader.section("providers", read_providers).unwrap_or_default();

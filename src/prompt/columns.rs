@@ -23,12 +23,15 @@ pub(super) struct Columns {
     pub(super) used: BTreeSet<String>,
     /// Those that every row must have.
     pub(super) required: BTreeSet<String>,
+    /// Others may be used too: the row as a whole stands in a template.
+    pub(super) any: bool,
 }
 
 impl Columns {
     pub(super) fn extend(&mut self, other: Self) {
         self.used.extend(other.used);
         self.required.extend(other.required);
+        self.any |= other.any;
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value as Json;
 
 use super::error::TemplateError;
 use super::values;
+use crate::types::tokens;
 
 /// Names that templates have without any column.
 pub(super) const GLOBALS: [&str; 4] = ["debug", "dict", "namespace", "range"];
@@ -23,6 +24,7 @@ pub(super) fn environment() -> Environment<'static> {
     environment.set_auto_escape_callback(|_| AutoEscape::None);
     environment.set_formatter(print);
     environment.add_filter("tojson", json_text);
+    environment.add_filter("truncate_tokens", truncate_tokens);
     environment
 }
 
@@ -41,6 +43,18 @@ fn json_text(value: &Value, options: Kwargs) -> Result<String, Error> {
     options.assert_all_used()?;
     let json = values::to_json(value);
     Ok(indent.map_or_else(|| json.to_string(), |width| pretty(&json, width)))
+}
+
+/// `text | truncate_tokens(500, end="…")`: by estimate, as the tokenizer is the model's own.
+#[expect(clippy::needless_pass_by_value, reason = "minijinja hands keyword arguments over by value")]
+fn truncate_tokens(value: &Value, tokens: usize, options: Kwargs) -> Result<String, Error> {
+    let end: Option<String> = options.get("end")?;
+    options.assert_all_used()?;
+    if value.is_undefined() {
+        return Err(Error::from(ErrorKind::UndefinedError));
+    }
+    let text = values::to_text(value);
+    Ok(tokens::truncated(&text, tokens, end.as_deref().unwrap_or_default()))
 }
 
 fn pretty(json: &Json, width: usize) -> String {

@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod expr;
 mod images;
+mod lookups;
 mod render;
 mod settings;
 mod shapes;

@@ -16,6 +16,7 @@ use super::engine;
 use super::error::{RenderError, TemplateError};
 use super::expr::Expr;
 use super::images;
+use super::lookups;
 use super::settings::PromptSettings;
 use super::shapes;
 use crate::types::{Endpoint, Form, Payload, Row};
@@ -134,6 +135,12 @@ impl Prompt {
         let variables = template.undeclared_variables(false);
         let render = |context| template.render(context).map(drop);
         self.columns.extend(columns::probe(&variables, &self.vars, render).map_err(told)?);
+        if variables.contains("row") {
+            match lookups::in_row(source) {
+                Some(columns) => self.columns.used.extend(columns),
+                None => self.columns.any = true,
+            }
+        }
         self.reads.add(source, &variables);
         Ok(Text { role: role.to_owned(), name })
     }
@@ -143,6 +150,16 @@ impl Prompt {
     #[must_use]
     pub fn required_columns(&self) -> BTreeSet<String> {
         self.columns.required.clone()
+    }
+
+    /// All columns that what some row asks may be made of; `None`: any that a row has.
+    #[must_use]
+    pub fn used_columns(&self) -> Option<BTreeSet<String>> {
+        if self.columns.any {
+            return None;
+        }
+        let own = if self.texts.is_empty() { &shapes::COLUMNS[..] } else { &[] };
+        Some(self.columns.used.iter().cloned().chain(own.iter().map(|name| (*name).to_owned())).collect())
     }
 
     /// Makes what a row asks, in this form.

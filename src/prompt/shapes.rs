@@ -12,6 +12,9 @@ use crate::types::{Endpoint, Form, Payload, Row};
 /// Keys of a batch line's body that are not its parameters: we make them ourselves, or cannot serve them.
 const NOT_PARAMS: [&str; 3] = ["model", "stream", "stream_options"];
 
+/// What [`render`] reads of a row.
+pub(super) const COLUMNS: [&str; 5] = ["messages", "url", "body", "prompt", "system"];
+
 /// Makes what a row of any of the shapes asks, in this form; `system` is the task's. A batch line has the form of its own
 /// endpoint, where it names one.
 pub(super) fn render(row: &Row, system: Option<&str>, form: Form) -> Result<Rendered, RenderError> {

@@ -428,3 +428,31 @@ fn json_value() -> impl Strategy<Value = Json> {
         ]
     })
 }
+
+#[test]
+fn a_text_is_cut_to_about_so_many_tokens() {
+    let text = json!({"text": "one two three four five", "n": 5, "list": ["a", "b"], "nil": null});
+    assert_eq!(user("{{ text | truncate_tokens(3) }}", text.clone()), "one two");
+    assert_eq!(user("{{ text | truncate_tokens(3, end='…') }}", text.clone()), "one two…");
+    assert_eq!(user("{{ text | truncate_tokens(99, end='…') }}", text.clone()), "one two three four five");
+    assert_eq!(user("{{ list | truncate_tokens(2) }}", text.clone()), "[\"a\",\"b\"");
+    assert_eq!(user("{{ n | truncate_tokens(2) }}", text.clone()), "5");
+    for missing in ["nil", "gone"] {
+        let error = try_user(&format!("x {{{{ {missing} | truncate_tokens(3) }}}}"), text.clone()).unwrap_err();
+        assert!(matches!(error, RenderError::MissingColumn { .. }), "{error:?}");
+    }
+    for wrong in ["truncate_tokens", "truncate_tokens(-1)", "truncate_tokens(3, tail='')", "truncate_tokens('many')"] {
+        assert!(try_user(&format!("{{{{ text | {wrong} }}}}"), text.clone()).is_err(), "{wrong}");
+    }
+    assert_eq!(compile("{{ text | truncate_tokens(3) }}").unwrap().required_columns(), names(&["text"]));
+}
+
+#[test]
+fn what_a_request_is_made_of_is_known() {
+    let used = |prompt: &str| compile(prompt).unwrap().used_columns();
+    assert_eq!(used("{{ text }} {{ row['Long Title'] }} {{ vars.lang }}"), Some(names(&["text", "Long Title"])));
+    assert_eq!(used("{% if kind == 'b' %}{{ row.rare }}{% endif %}"), Some(names(&["kind", "rare"])));
+    assert_eq!(used("{{ row }}"), None);
+    let own = templates().prompt(&PromptSettings::default()).unwrap().used_columns();
+    assert_eq!(own, Some(names(&["messages", "url", "body", "prompt", "system"])));
+}

@@ -62,6 +62,29 @@ impl Profile {
     pub const fn tells_cost(self) -> bool {
         matches!(self, Self::OpenRouter | Self::Xai)
     }
+
+    /// Whether it refuses a request whose input and `max_tokens` together are over the context, however short the answer
+    /// would be.
+    #[must_use]
+    pub const fn output_counts_in_context(self) -> bool {
+        match self {
+            Self::Anthropic | Self::Together | Self::Vllm => true,
+            Self::OpenAi
+            | Self::Azure
+            | Self::Gemini
+            | Self::Qwen
+            | Self::Mistral
+            | Self::Groq
+            | Self::DeepSeek
+            | Self::Fireworks
+            | Self::OpenRouter
+            | Self::Xai
+            | Self::Cerebras
+            | Self::Ollama
+            | Self::LmStudio
+            | Self::Generic => false,
+        }
+    }
 }
 
 #[cfg(test)]

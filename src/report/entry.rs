@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::types::{Money, PriceSource, Tally, Usage};
+use crate::types::{Money, PriceSource, Tally, Usage, is_zero};
 
 /// How long calls with an answer took, in milliseconds; `None` where there were none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -34,6 +34,9 @@ pub struct Entry {
     pub succeeded: u64,
     /// Rows that ended badly here.
     pub failed: u64,
+    /// Rows among these two that ended as another one with the same request did (`run.dedupe`).
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deduped: u64,
     /// Requests sent, 429s included.
     pub attempts: u64,
     /// Requests answered by a rate limit.
@@ -97,6 +100,7 @@ impl Entry {
             rows,
             succeeded: tally.succeeded,
             failed: tally.failed,
+            deduped: tally.deduped,
             attempts: tally.attempts,
             rate_limited: tally.rate_limited,
             retries: tally.retries,

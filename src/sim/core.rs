@@ -165,10 +165,13 @@ impl Sim {
         let answers =
             fault.is_none_or(Fault::is_billed) && (fault.is_some() || !matches!(behaviour, Behaviour::Fail(_)));
         let manner = manner(fault, behaviour, &chances);
-        let answer = answers.then(|| {
+        let mut answer = answers.then(|| {
             let answer = Answer::to(request, manner, self.settings.output_tokens.as_ref());
             answer.with_parts(request, self.settings.cached_share, self.settings.reasoning_tokens)
         });
+        if let (Some(answer), Some(read)) = (&mut answer, self.settings.truncates_at) {
+            answer.usage.input_tokens = answer.usage.input_tokens.min(read);
+        }
         let slow = if let Behaviour::Slow(time) = behaviour { time } else { Duration::ZERO };
         let delay = slow + self.latency(&chances);
         let counted = self.counted(request, prompt_tokens, answer.as_ref());

@@ -62,6 +62,8 @@ pub struct SimSettings {
     pub slow_body: Duration,
     /// Longer prompts are refused, in tokens.
     pub max_context_tokens: Option<u64>,
+    /// Of longer prompts only so many tokens are read, without a word: the usage tells no more.
+    pub truncates_at: Option<u64>,
     /// The only API key that is let in. Without it any key will do, and none.
     pub key: Option<String>,
     /// After so many billed calls the money is gone: 429 `insufficient_quota`.
@@ -101,6 +103,7 @@ impl Default for SimSettings {
             outages: Vec::new(),
             slow_body: Duration::from_secs(30),
             max_context_tokens: None,
+            truncates_at: None,
             key: None,
             quota: None,
             output_tokens: None,

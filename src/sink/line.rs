@@ -34,6 +34,8 @@ struct ResultLine<'a> {
     usage: Option<Usage>,
     cost_usd: Option<Money>,
     attempts: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deduped: bool,
     latency_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     trail: Option<&'a [TrailEntry]>,
@@ -56,6 +58,8 @@ struct ErrorLine<'a> {
     failed_at: Moment,
     cost_usd: Option<Money>,
     attempts: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deduped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     response: Option<&'a RawValue>,
     input: Columns<'a>,
@@ -101,6 +105,7 @@ pub(super) fn add_result(row: &FinishedRow<'_>, settings: &OutputSettings, out: 
         usage: outcome.usage,
         cost_usd: outcome.row_cost,
         attempts: outcome.attempts,
+        deduped: outcome.deduped,
         latency_ms: outcome.latency_ms,
         trail: (outcome.attempts > 1).then_some(outcome.trail.as_slice()),
         response: response(outcome, settings),
@@ -131,6 +136,7 @@ pub(super) fn add_error(
         failed_at: Moment(outcome.at),
         cost_usd: outcome.row_cost,
         attempts: outcome.attempts,
+        deduped: outcome.deduped,
         response: response(outcome, settings),
         input: Columns { input: row.input, include: None },
         trail: only.as_ref().map_or(outcome.trail.as_slice(), slice::from_ref),

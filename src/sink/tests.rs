@@ -29,6 +29,9 @@ impl Sample {
         let outcome = OutcomeLine {
             id_hash: None,
             row_hash: None,
+            used: None,
+            request: None,
+            deduped: false,
             call: number,
             key: Key([0; 16]),
             row: number,

@@ -38,6 +38,12 @@ impl KeyIndex {
         Ok(Self { entries })
     }
 
+    /// Whether there are outcomes of this key.
+    #[must_use]
+    pub fn has(&self, key: Key) -> bool {
+        self.entries.binary_search_by_key(&key, |entry| entry.key).is_ok()
+    }
+
     /// The next outcome of this key: the k-th call for a key gives its k-th outcome in the order of the log.
     pub fn take(&mut self, key: Key) -> Option<End> {
         let first = self.entries.partition_point(|entry| entry.key < key);

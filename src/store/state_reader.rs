@@ -11,7 +11,7 @@ use super::log::{HEADER, LOG, check_header};
 use super::prune::{Needed, Pruned, weigh};
 use super::scan::Scan;
 use super::{End, Ended, LogReader, OrderReader, StateDir, Store, StoreError, read_totals};
-use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage};
+use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage, UsedValues};
 
 /// A job's state, to look at. All that it tells is of one log, the one that was there when it was opened.
 pub struct StateReader {
@@ -161,6 +161,12 @@ pub struct LoggedOutcome {
     pub id_hash: Option<RowHash>,
     /// Of the row's bytes.
     pub row_hash: Option<RowHash>,
+    /// Of the values that its request was made of.
+    pub used: Option<UsedValues>,
+    /// What it asked, whoever it was.
+    pub request: Option<Key>,
+    /// It ended as another row did.
+    pub deduped: bool,
     /// Whether a call was made for it.
     pub called: bool,
     /// The table of the job file that the row used.
@@ -229,6 +235,10 @@ struct Outcome {
     row: u64,
     id_hash: Option<RowHash>,
     row_hash: Option<RowHash>,
+    used: Option<UsedValues>,
+    request: Option<Key>,
+    #[serde(default)]
+    deduped: bool,
     task: String,
     failure: Option<Kind>,
     provider: String,
@@ -253,6 +263,9 @@ impl Outcome {
             ended: Ended { key: self.key, row: self.row, end, replaces: self.replaces },
             id_hash: self.id_hash,
             row_hash: self.row_hash,
+            used: self.used,
+            request: self.request,
+            deduped: self.deduped,
             called: self.call != 0,
             task: self.task,
             provider: self.provider,

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+/// Whether a count is left out of what is written, where it is about something rare.
+#[must_use]
+pub fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// Where the job's rows stand, over the selected input: total = succeeded + failed + `failed_before` + remaining.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

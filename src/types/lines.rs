@@ -160,8 +160,18 @@ pub struct TrailEntry {
     pub cost_usd: Option<Money>,
 }
 
+/// The values of a row that its request was made of: what `run.on_change = "keep"` goes by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsedValues {
+    /// The columns that stood in the job, sorted: another prompt may use others.
+    pub columns: Vec<String>,
+    /// Of their values.
+    pub hash: RowHash,
+}
+
 /// A row has ended, with an answer or a failure.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "marks that a line has or has not, each of its own")]
 pub struct OutcomeLine {
     /// The number of the last call; 0 where none was made.
     pub call: CallNumber,
@@ -175,6 +185,15 @@ pub struct OutcomeLine {
     /// Of the row's bytes: the same bytes under another key are another job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_hash: Option<RowHash>,
+    /// Of rows with an id; `None` too where all of the row's bytes were used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<UsedValues>,
+    /// What it asked, whoever it was: rows with the same request may take its answer. Only with `run.dedupe`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Key>,
+    /// It ended as another row with the same request did, without a call.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub deduped: bool,
     /// The run it belongs to.
     pub run: RunNumber,
     /// When it ended, in milliseconds since 1970.

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AttemptLine, Charges, DailyRequests, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RecentCharges,
-    RunNumber, Usage,
+    RunNumber, Usage, is_zero,
 };
 
 /// What the sums are kept by.
@@ -27,6 +27,9 @@ pub struct Tally {
     pub succeeded: u64,
     /// Rows that ended badly here.
     pub failed: u64,
+    /// Rows among these two that ended as another one with the same request did, without a call.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub deduped: u64,
     /// Requests sent, 429s included.
     pub attempts: u64,
     /// Requests answered by a rate limit.
@@ -57,6 +60,7 @@ impl Tally {
     pub fn merge(&mut self, other: &Self) {
         self.succeeded += other.succeeded;
         self.failed += other.failed;
+        self.deduped += other.deduped;
         self.attempts += other.attempts;
         self.rate_limited += other.rate_limited;
         self.retries += other.retries;
@@ -188,6 +192,7 @@ impl Totals {
         let called = line.call != 0;
         tally.succeeded += u64::from(failure.is_none());
         tally.failed += u64::from(failure.is_some());
+        tally.deduped += u64::from(line.deduped);
         tally.attempts += u64::from(called);
         tally.rate_limited += u64::from(called && is_rate_limit(failure));
         tally.retries += u64::from(line.retry);

@@ -74,7 +74,7 @@ fn what_was_typed_wrong_is_usage_and_names_what_was_meant() {
       hint: --listen 127.0.0.1:8089
     "#);
     assert_snapshot!(refused(&world, &["sim", "--set", "latncy=1s"], 2), @r#"
-    error: --set: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
+    error: --set: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
     "#);
 }
 
@@ -138,7 +138,7 @@ fn each_error_says_where_and_what_to_do() {
     error: --set: tasks.tag: prompt, line 1: syntax error: unexpected `}`, expected end of variable block, near `Tag {{ text }`
     "#);
     assert_snapshot!(told(&["--set", "providers.p.simulate.latncy=1s"]), @r#"
-    error: --set: providers.p.simulate: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
+    error: --set: providers.p.simulate: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
     "#);
     world.write("job.toml", JOB.replace("Tag {{ text }}", "Tag {% if text %}"));
     assert_snapshot!(told(&[]), @r#"

@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 use crate::world::{Ran, SimServer, World};
 
 /// A job in a folder that asks one simulator.
-struct Job {
-    world: World,
-    sim: SimServer,
+pub struct Job {
+    pub world: World,
+    pub sim: SimServer,
     text: String,
 }
 
 impl Job {
     /// Two tasks over JSONL whose `key` column is the id.
-    fn new() -> Self {
+    pub fn new() -> Self {
         let sim = SimServer::start(json!({ "count_marks": true }));
         let text = format!(
             r#"
@@ -40,7 +40,7 @@ impl Job {
     }
 
     /// Writes the job file with these replacements.
-    fn set(&self, changes: &[(&str, &str)]) {
+    pub fn set(&self, changes: &[(&str, &str)]) {
         let change = |text: String, (from, to): &(&str, &str)| {
             assert!(text.contains(from), "{from} is not in the job");
             text.replace(from, to)
@@ -48,17 +48,17 @@ impl Job {
         self.world.write("job.toml", changes.iter().fold(self.text.clone(), change));
     }
 
-    fn input(&self, rows: &[Value]) {
+    pub fn input(&self, rows: &[Value]) {
         let rows: Vec<String> = rows.iter().map(Value::to_string).collect();
         self.world.write("in.jsonl", rows.join("\n"));
     }
 
-    fn run(&self, flags: &[&str]) -> Ran {
+    pub fn run(&self, flags: &[&str]) -> Ran {
         self.world.overnight(&[&["run", "job.toml", "--json"], flags].concat())
     }
 
     /// Runs to a good end; the calls that it took.
-    fn calls(&self, flags: &[&str]) -> u64 {
+    pub fn calls(&self, flags: &[&str]) -> u64 {
         let before = self.sim.ledger().requests;
         let ran = self.run(flags);
         assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -68,7 +68,7 @@ impl Job {
     }
 
     /// Each row has the answer to its own prompt, in the order of the input.
-    fn results_fit(&self, rows: &[Value]) {
+    pub fn results_fit(&self, rows: &[Value]) {
         let results = self.world.lines("out.jsonl");
         assert_eq!(results.len(), rows.len());
         for ((number, row), result) in (1..).zip(rows).zip(&results) {
@@ -80,12 +80,12 @@ impl Job {
     }
 }
 
-fn row(n: usize) -> Value {
+pub fn row(n: usize) -> Value {
     let task = if n.is_multiple_of(2) { "tag" } else { "sum" };
     json!({"key": format!("r{n}"), "task_type": task, "text": format!("text {n}")})
 }
 
-fn rows(count: usize) -> Vec<Value> {
+pub fn rows(count: usize) -> Vec<Value> {
     (1..=count).map(row).collect()
 }
 

@@ -8,6 +8,7 @@
 //! - `cli`: exit codes, streams, errors with place and hint
 //! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
 //! - `daily`: requests a day, over all invocations of it
+//! - `dedupe`: requests that are the same, sent once
 //! - `disk`: a full disk stops the run, and room lets it go on
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
 //! - `endpoints`: completions, embeddings and responses, from the job file to the results
@@ -18,11 +19,13 @@
 //! - `incremental`: what is sent again after a change
 //! - `init`: from data or an example to a job file that runs; help, completions, man page
 //! - `jobs`: the examples of `jobs/`, the reference job and the schema
+//! - `keep`: answers that outlast a change of the job
 //! - `kill`: SIGKILL at random moments, then the same command: every row ends once, and the bill is told
 //! - `kinds`: every failure by its kind
 //! - `lanes`: rows of a task that waits hold up no rows of another, however many there are
 //! - `limits`: rates, windows and cooldowns, through the whole engine on paused time
 //! - `lock`: one writer for each state directory
+//! - `longrows`: rows over a model's context, and answers at their limit
 //! - `night`: a run of the library on paused time, with simulators without sockets
 //! - `outage`: servers that are out for a while: rows wait or go elsewhere, and none fails by it
 //! - `overrides`: rows that carry a model and params of their own
@@ -53,6 +56,7 @@ mod budget;
 mod cli;
 mod cron;
 mod daily;
+mod dedupe;
 mod disk;
 mod docs;
 mod endpoints;
@@ -63,11 +67,13 @@ mod images;
 mod incremental;
 mod init;
 mod jobs;
+mod keep;
 mod kill;
 mod kinds;
 mod lanes;
 mod limits;
 mod lock;
+mod longrows;
 mod night;
 mod outage;
 mod overrides;

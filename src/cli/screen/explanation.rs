@@ -41,6 +41,9 @@ fn state(explanation: &Explanation, text: &mut Lines) {
     let known = explanation.outcome.as_ref().map(outcome);
     let next = match explanation.reason {
         _ if !explanation.selected => "input.where leaves it out",
+        None if explanation.outcome.as_ref().is_some_and(|known| known.kept) => {
+            "it is not sent again: the job changed since, and run.on_change keeps what it has"
+        }
         None => "it is not sent again",
         Some(Reason::New) => "not sent yet",
         Some(Reason::RowChanged) => "to be sent again: the row was edited",

@@ -87,6 +87,10 @@ pub fn retry_note(summary: &Summary) -> Option<String> {
 
 fn money(summary: &Summary, text: &mut Lines) {
     text.add("requests", &phrases::requests(summary.attempts, summary.rate_limited));
+    if summary.deduped > 0 {
+        let rows = counted(summary.deduped, "row");
+        text.add("", &format!("{rows} ended as another one with the same request (run.dedupe)"));
+    }
     text.add("tokens", &phrases::tokens(&summary.usage));
     let wasted: Money = summary.tallies.iter().map(|(_, tally)| tally.wasted_usd).sum();
     text.add("cost", &phrases::total_cost(summary.cost_usd, wasted, summary.cost_unknown_rows));
@@ -209,6 +213,7 @@ mod tests {
             exit_code: 4,
             stop_reason: None,
             rows: RowCounts { total: 2_000, succeeded: 1_990, failed: 10, skipped: 1_000, ..RowCounts::default() },
+            deduped: 0,
             attempts: 1_115,
             rate_limited: 100,
             usage,

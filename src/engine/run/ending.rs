@@ -80,6 +80,7 @@ impl Run {
             exit_code: stop_reason.map_or(if failed { 4 } else { 0 }, StopReason::exit_code),
             stop_reason,
             rows,
+            deduped: sum.deduped,
             attempts: sum.attempts,
             rate_limited: sum.rate_limited,
             usage: sum.usage,

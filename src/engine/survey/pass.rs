@@ -160,7 +160,7 @@ impl<'a> Pass<'a> {
 
     fn refused(&self) -> Option<Refusal> {
         match self.ground.plan.job.on_change {
-            OnChange::Resend => None,
+            OnChange::Resend | OnChange::Keep => None,
             OnChange::Stop => self.change().map(|change| {
                 let hint = "to send them again: --set run.on_change=resend".to_owned();
                 Refusal { exit_code: RunError::Changed(String::new()).exit_code(), error: change.words(), hint }

@@ -25,13 +25,14 @@ pub(in crate::job) struct Run {
     pub(in crate::job) on_outage: Duration,
     pub(in crate::job) retry_failed: RetryFailed,
     pub(in crate::job) on_change: OnChange,
+    pub(in crate::job) dedupe: bool,
     pub(in crate::job) state: Option<PathBuf>,
 }
 
-pub(in crate::job) fn read_run(reader: &Reader<'_>) -> Run {
+/// `has_id`: the job says what the id of a row is.
+pub(in crate::job) fn read_run(reader: &Reader<'_>, has_id: bool) -> Run {
     const WORDS: [(&str, RetryFailed); 3] =
         [("transient", RetryFailed::Transient), ("all", RetryFailed::All), ("none", RetryFailed::None)];
-    const CHANGES: [(&str, OnChange); 2] = [("resend", OnChange::Resend), ("stop", OnChange::Stop)];
     let concurrency = reader.take("concurrency").and_then(|field| field.whole(1..=MAX_CONCURRENCY));
     let drain = reader.take("drain").and_then(|field| field.duration()).unwrap_or(DEFAULT_DRAIN);
     Run {
@@ -43,9 +44,23 @@ pub(in crate::job) fn read_run(reader: &Reader<'_>) -> Run {
         max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),
         on_outage: reader.take("on_outage").and_then(|field| field.duration()).unwrap_or(DEFAULT_ON_OUTAGE),
         retry_failed: reader.take("retry_failed").and_then(|field| field.choice(&WORDS)).unwrap_or_default(),
-        on_change: reader.take("on_change").and_then(|field| field.choice(&CHANGES)).unwrap_or_default(),
+        on_change: on_change(reader, has_id).unwrap_or_default(),
+        dedupe: reader.take("dedupe").and_then(|field| field.flag()).unwrap_or(false),
         state: reader.take("state").and_then(|field| field.path()),
     }
+}
+
+fn on_change(reader: &Reader<'_>, has_id: bool) -> Option<OnChange> {
+    const CHANGES: [(&str, OnChange); 3] =
+        [("resend", OnChange::Resend), ("keep", OnChange::Keep), ("stop", OnChange::Stop)];
+    let field = reader.take("on_change")?;
+    let on_change = field.choice(&CHANGES)?;
+    if on_change == OnChange::Keep && !has_id {
+        let hint = "name the column that tells rows apart, for example id = \"review_id\" under [input]";
+        field.refuse("keeps answers by the id of their row, so it needs input.id", Some(hint.to_owned()));
+        return None;
+    }
+    Some(on_change)
 }
 
 /// A deadline within the drain would stop the run before it sent anything.

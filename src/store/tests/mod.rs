@@ -57,6 +57,9 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
     OutcomeLine {
         id_hash: None,
         row_hash: None,
+        used: None,
+        request: None,
+        deduped: false,
         call: row,
         key: Key([key; 16]),
         row,
