@@ -15,6 +15,12 @@ pub use models::{ModelsArgs, ModelsFormat};
 use super::examples;
 use super::screen::ProgressMode;
 
+mod batch;
+mod night;
+
+pub use batch::BatchArgs;
+pub use night::{LockedMode, Night};
+
 /// Batch job runner for offline LLM workloads.
 ///
 /// A job file says which rows to read, which model each task type gets, under which limits and with which fallbacks.
@@ -151,6 +157,9 @@ pub enum Command {
     /// Write results from what is done so far
     #[command(after_long_help = examples::EXPORT)]
     Export(ExportArgs),
+    /// Send an OpenAI Batch file to any server; again: go on where it stopped
+    #[command(after_long_help = examples::BATCH)]
+    Batch(Box<BatchArgs>),
     /// Steer a running job: pause, resume or drain
     #[command(after_long_help = examples::CONTROL)]
     Control(ControlArgs),
@@ -244,21 +253,8 @@ pub struct RunArgs {
     /// Send nothing: the same as `overnight plan`
     #[arg(long, env = "OVERNIGHT_DRY_RUN", hide_env = true, value_parser = FalseyValueParser::new())]
     pub dry_run: bool,
-    /// When the run has ended, drain included: a local time of day, or a duration
-    #[arg(long, value_name = "06:00|8h", env = "OVERNIGHT_DEADLINE")]
-    pub deadline: Option<String>,
-    /// Stop when this many rows, or this share of them, failed in this invocation
-    #[arg(long, value_name = "N|P%", env = "OVERNIGHT_MAX_FAILURES")]
-    pub max_failures: Option<String>,
-    /// Begin anew: the old state goes to archive/ in the state directory, nothing is deleted
-    #[arg(long, env = "OVERNIGHT_FRESH", value_parser = FalseyValueParser::new())]
-    pub fresh: bool,
-    /// What to do while another run holds this job's lock
-    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
-    pub if_locked: LockedMode,
-    /// Append what happens to this file, one JSON object a line
-    #[arg(long, value_name = "FILE", env = "OVERNIGHT_EVENTS")]
-    pub events: Option<PathBuf>,
+    #[command(flatten)]
+    pub night: Night,
 }
 
 /// `overnight plan`.
@@ -297,18 +293,6 @@ pub struct ExplainArgs {
     /// Any key of the job file: --set input.path=x.csv
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
-}
-
-/// What to do while another run holds the job's lock.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum LockedMode {
-    /// End with exit code 7
-    #[default]
-    Fail,
-    /// Wait until it is free
-    Wait,
-    /// End quietly with exit code 0
-    Skip,
 }
 
 /// `overnight control`.

@@ -15,6 +15,21 @@ Examples:
 Rows that are done are not sent again, whatever ended the run before. Results are
 written when nothing remains; failed rows stand in the errors file.";
 
+pub const BATCH: &str = "\
+Examples:
+  overnight batch -i requests.jsonl -o results.jsonl --base-url http://localhost:8000/v1
+                                                 through a server here; again: go on
+  overnight batch -i requests.jsonl -o results.jsonl --model gpt-4o-mini
+                                                 all lines to this model of OpenAI's
+  overnight batch -i requests.jsonl -o results.jsonl --max-inflight 64 --max-cost 5
+  overnight batch -i requests.jsonl -o results.jsonl --error-file errors.jsonl -q --json
+  overnight report results.jsonl                 what it cost; the other commands that
+                                                 take a JOB take a batch's output, too
+
+Each line's body is sent as it stands, to the endpoint that its url names. What is done
+is kept in results.jsonl.overnight/, and lines that are done are not sent again. The
+flags of `vllm run-batch` that are for its engine are ignored.";
+
 pub const SIM: &str = "\
 Examples:
   overnight sim                                  on http://127.0.0.1:8089/v1

@@ -8,22 +8,22 @@ mod logs;
 mod screen;
 mod signals;
 mod starter;
+mod vllm;
 
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Args, Command, Global};
+use args::{Command, Global};
 
 /// Parses the command line, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let (args, engine_flags) = vllm::parse();
     let code = match &args.command {
         Command::Run(run) => commands::run::execute(run, &args.global),
         Command::Plan(plan) => commands::plan::execute(plan, &args.global),
         Command::Explain(explain) => commands::explain::execute(explain, &args.global),
+        Command::Batch(batch) => commands::batch::execute(batch, &engine_flags, &args.global),
         Command::Control(control) => commands::control::execute(control, &args.global),
         Command::Report(report) => commands::report::execute(report, &args.global),
         Command::Status(status) => commands::status::execute(status, &args.global),

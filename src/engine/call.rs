@@ -93,6 +93,7 @@ pub(super) async fn call(
         possibly_billed: false,
         worst_cost,
         request_id: None,
+        said: None,
         end: CallEnd::Cut,
     };
     let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
@@ -219,6 +220,7 @@ fn failed(upstream: &Upstream, error: &CallError, record: CallRecord, admission:
         cost: if tells { upstream.cost(error.usage.as_ref(), &error.billing, now_ms()) } else { record.cost },
         possibly_billed: error.possibly_billed,
         request_id: error.request_id.clone(),
+        said: error.body.clone(),
         end: CallEnd::Failure(error.failure.clone()),
         ..record
     }

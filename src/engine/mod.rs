@@ -18,8 +18,10 @@
 //!   read all of a prompt), `hedge` (a second one beside a slow one), `trail` (what it tells), on what all rows share:
 //!   `shared`, `budget`, `dedupe`.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
+//! - Before one: `batch` (which models an OpenAI Batch file asks).
 //! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
 
+mod batch;
 mod board;
 mod bounds;
 mod budget;
@@ -65,6 +67,7 @@ mod walk;
 mod window;
 mod worker;
 
+pub use batch::{BatchContents, look_at_batch};
 pub use error::RunError;
 pub use estimate::Range;
 pub use explain::{Explanation, KeyParts, KnownOutcome, RouteStop, RowRef, explain};

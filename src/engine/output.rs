@@ -26,7 +26,7 @@ pub(super) fn write(
 ) -> Result<Written, RunError> {
     let columns = match plan.job.output.format {
         OutputFormat::Parquet => typed_columns(input)?,
-        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Tsv => columns(input)?,
+        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::OpenaiBatch => columns(input)?,
     };
     let mut writer = Writer::create(&plan.job.output, &columns, selection.is_part())?;
     each(plan, input, selection, |record| {

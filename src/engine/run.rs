@@ -74,6 +74,8 @@ pub struct RunOptions {
     pub retry: Option<Retry>,
     /// Where result lines go as rows end, with those of rows that were done before in front; no file is written then.
     pub results: Option<ResultStream>,
+    /// What is to be said first, as warnings.
+    pub warnings: Vec<String>,
     /// The handle to stop it by.
     pub stop: Stop,
     /// Told of everything that happens, by the recorder alone.
@@ -92,6 +94,7 @@ impl Default for RunOptions {
             fresh: false,
             retry: None,
             results: None,
+            warnings: Vec::new(),
             stop: Stop::default(),
             watcher: Box::new(|_| {}),
             transports: Transports::new(),
@@ -124,7 +127,13 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     let selection = Selection::new(&plan, &input, &options.subset)?;
     let connected = connect(&plan, &options.transports).await?;
     let archived = if options.fresh { state.archive(now_ms())? } else { None };
+    if let Some(text) = &plan.job.text {
+        state.keep_job_file(&plan.job.file, text)?;
+    }
     let (store, opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
+    for message in options.warnings {
+        (options.watcher)(&Event::Note { message, warning: true });
+    }
     if let Some(archive) = archived {
         let message = format!("began anew; what was there is in {}", archive.display());
         (options.watcher)(&Event::Note { message, warning: false });
@@ -173,7 +182,7 @@ fn check(plan: &Plan, input: &Input, streams: bool) -> Result<(), RunError> {
 pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
     needs::check(plan, input)?;
     let inputs: HashSet<PathBuf> = input.files().into_iter().filter_map(|file| file.canonicalize().ok()).collect();
-    for output in [&plan.job.output.path, &plan.job.output.errors] {
+    for output in [&plan.job.output.path].into_iter().chain(&plan.job.output.errors) {
         if output.canonicalize().is_ok_and(|output| inputs.contains(&output)) {
             return Err(RunError::OutputIsInput(output.clone()));
         }

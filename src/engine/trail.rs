@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::prepare::Hashes;
@@ -10,6 +11,9 @@ use crate::provider::Answer;
 use crate::types::{
     AttemptLine, CallNumber, Endpoint, Failure, FailureKind, Key, Money, Origin, OutcomeLine, TrailEntry, Usage,
 };
+
+/// A failed call's reply is kept for whoever asks what was said; one that is longer is a page or an echo of the prompt.
+const LONGEST_REFUSAL: usize = 64 << 10;
 
 /// One call that has ended, however it did.
 pub(super) struct CallRecord {
@@ -23,6 +27,8 @@ pub(super) struct CallRecord {
     pub possibly_billed: bool,
     pub worst_cost: Option<Money>,
     pub request_id: Option<String>,
+    /// What the provider said, where the call failed.
+    pub said: Option<Bytes>,
     pub end: CallEnd,
 }
 
@@ -119,10 +125,16 @@ impl Trail {
         line.came_from = came_from;
         line.possibly_billed = record.possibly_billed;
         line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed || record.cost.is_none());
-        if let CallEnd::Answer(answer) = record.end {
-            line.truncated = answer.truncated;
-            line.endpoint = answer.endpoint;
-            line.reply = reply_line(&answer.body);
+        match record.end {
+            CallEnd::Answer(answer) => {
+                line.truncated = answer.truncated;
+                line.endpoint = answer.endpoint;
+                line.reply = reply_line(&answer.body);
+            }
+            CallEnd::Failure(_) | CallEnd::Cut => {
+                let said = record.said.filter(|said| said.len() <= LONGEST_REFUSAL);
+                line.reply = said.and_then(|said| reply_line(&said));
+            }
         }
         line
     }

@@ -11,6 +11,8 @@ use super::tree::{Entry, Node, Spot, Table, Value, parse_value};
 pub struct JobArgs {
     /// The job file as the user named it.
     pub job_file: PathBuf,
+    /// What stands in it, where it was made and is not there to be read: a run writes it.
+    pub text: Option<String>,
     /// `--config`; `None`: `overnight.toml` found upward from the job file, if there is one.
     pub config: Option<PathBuf>,
     /// `--set KEY=VALUE`, in order.

@@ -25,6 +25,8 @@ pub struct Job {
     pub name: String,
     /// The job file, absolute.
     pub file: PathBuf,
+    /// What stands in it, where it was made and not read: a run writes it.
+    pub text: Option<String>,
     /// The state directory.
     pub state: PathBuf,
     /// What is read.

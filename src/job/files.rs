@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{self, JobArgs};
+use super::batch;
 use super::merge::{lay, restrict_config};
 use super::problem::{Problem, Problems};
 use super::tree::{Origin, Source, Spot, Table, parse};
@@ -24,9 +25,14 @@ pub(super) fn gather(args: &JobArgs, problems: &Problems) -> Option<Gathered> {
         problems.add(Problem { message, ..Problem::default() });
     };
     let working_dir = std::env::current_dir().map_err(|error| whole(&error)).ok()?;
-    let file = settled(&working_dir.join(&args.job_file));
-    let source = source_of(&file, &args.job_file);
-    let job = read(&file, &source, problems);
+    let named = working_dir.join(&args.job_file);
+    let batch = if args.text.is_none() { batch::job_file_of(&named) } else { None };
+    let file = settled(batch.as_deref().unwrap_or(&named));
+    let source = source_of(&file, batch.as_deref().unwrap_or(&args.job_file));
+    let job = match &args.text {
+        Some(text) => parsed(text, &source, problems),
+        None => read(&file, &source, problems),
+    };
     let mut tree = match config_path(args, &file, &working_dir) {
         Some(path) => {
             let config = read(&path, &source_of(&path, path.strip_prefix(&working_dir).unwrap_or(&path)), problems);
@@ -78,13 +84,11 @@ fn read(file: &Path, source: &Arc<Source>, problems: &Problems) -> Option<Table>
             return None;
         }
     };
-    match parse(&text, source) {
-        Ok(table) => Some(table),
-        Err(found) => {
-            problems.add_all(found);
-            None
-        }
-    }
+    parsed(&text, source, problems)
+}
+
+fn parsed(text: &str, source: &Arc<Source>, problems: &Problems) -> Option<Table> {
+    parse(text, source).map_err(|found| problems.add_all(found)).ok()
 }
 
 /// A text file, without a byte order mark.

@@ -4,6 +4,7 @@
 //! not open the input, compile templates or call anyone; nothing downstream checks again what is checked here.
 
 mod args;
+mod batch;
 mod checked;
 mod environment;
 mod files;
@@ -21,6 +22,7 @@ mod tree;
 mod units;
 
 pub use args::JobArgs;
+pub use batch::Batch;
 pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, Task};
 pub use load::{load, state_path};
 pub use problem::{JobError, Problem};

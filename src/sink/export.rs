@@ -3,13 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde_json::value::RawValue;
-
 use super::replace::Replacement;
 use super::table::{self, OurFields, text};
-use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, line, parquet};
-use crate::types::{Dialect, Failure, InputColumns, Row};
+use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, batch, line, parquet};
+use crate::types::{Dialect, InputColumns, Row};
 
 const STDOUT: &str = "standard output";
 
@@ -198,7 +195,7 @@ impl Exporter {
         match &self.format {
             Lines::Results if row.outcome.failure.is_some() => return Ok(false),
             Lines::Results => line::add_result(row, &self.settings, &mut self.line)?,
-            Lines::Batch => add_batch(row, &mut self.line)?,
+            Lines::Batch => batch::add_batch(row, &mut self.line)?,
             Lines::Table { copied, dialect } => {
                 let mut table = table::lines(Vec::new(), *dialect);
                 let ours = OurFields::of(row)?;
@@ -273,72 +270,4 @@ impl Exporter {
 /// An error of a stream that is not known by a path.
 pub(crate) fn stream_error(error: impl Into<io::Error>) -> SinkError {
     SinkError::io("write to", Path::new(STDOUT), error)
-}
-
-/// A line of a Batch output file, its fields in the order of `OpenAI`'s own.
-#[derive(Serialize)]
-struct BatchLine<'a> {
-    id: String,
-    custom_id: String,
-    response: Option<BatchResponse<'a>>,
-    error: Option<BatchError<'a>>,
-}
-
-#[derive(Serialize)]
-struct BatchResponse<'a> {
-    status_code: u16,
-    request_id: Option<&'a str>,
-    body: BatchBody<'a>,
-}
-
-/// A reply as received, or what is left of an error's.
-enum BatchBody<'a> {
-    Reply(&'a RawValue),
-    Error(BatchErrorBody<'a>),
-}
-
-impl Serialize for BatchBody<'_> {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Reply(reply) => reply.serialize(serializer),
-            Self::Error(error) => error.serialize(serializer),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct BatchErrorBody<'a> {
-    error: BatchError<'a>,
-}
-
-#[derive(Serialize)]
-struct BatchError<'a> {
-    code: &'static str,
-    message: &'a str,
-}
-
-fn add_batch(row: &FinishedRow<'_>, out: &mut Vec<u8>) -> Result<(), SinkError> {
-    let outcome = row.outcome;
-    let (response, error) = match &outcome.failure {
-        None => {
-            let reply = outcome.reply.as_deref().ok_or(SinkError::NoReply { row: row.row })?;
-            (Some((200, BatchBody::Reply(reply))), None)
-        }
-        Some(failure) => match failure.status.filter(|status| *status >= 400) {
-            Some(status) => (Some((status, BatchBody::Error(BatchErrorBody { error: batch_error(failure) }))), None),
-            None => (None, Some(batch_error(failure))),
-        },
-    };
-    let request_id = outcome.request_id.as_deref();
-    let line = BatchLine {
-        id: format!("batch_req_{}", outcome.key),
-        custom_id: row.id.as_str().map_or_else(|| row.id.to_string(), str::to_owned),
-        response: response.map(|(status_code, body)| BatchResponse { status_code, request_id, body }),
-        error,
-    };
-    line::add_line(row.row, &line, out)
-}
-
-fn batch_error(failure: &Failure) -> BatchError<'_> {
-    BatchError { code: failure.kind.name(), message: &failure.message }
 }

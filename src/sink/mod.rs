@@ -1,9 +1,10 @@
 //! Writes results: the results file and the errors file, as a whole or line by line.
 //!
-//! Owns how a row that has ended looks in JSONL, CSV and Parquet, and that a file is replaced whole or not at all. Does not own the
-//! order of the rows, nor which rows are written: the caller passes them in input order, one at a time, so that memory
-//! stays flat.
+//! Owns how a row that has ended looks in JSONL, CSV, Parquet and `OpenAI` Batch output, and that a file is replaced whole
+//! or not at all. Does not own the order of the rows, nor which rows are written: the caller passes them in input order,
+//! one at a time, so that memory stays flat.
 
+mod batch;
 mod error;
 mod export;
 mod line;

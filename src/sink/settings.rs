@@ -7,10 +7,10 @@ use std::path::PathBuf;
 pub struct OutputSettings {
     /// The results file.
     pub path: PathBuf,
-    /// How results stand in it, by its extension.
+    /// How results stand in it.
     pub format: OutputFormat,
-    /// The errors file.
-    pub errors: PathBuf,
+    /// The errors file; `None`: failed rows stand among the results.
+    pub errors: Option<PathBuf>,
     /// Input columns to copy; `None`: all.
     pub include: Option<Vec<String>>,
     /// Before our own CSV columns.
@@ -30,4 +30,7 @@ pub enum OutputFormat {
     Tsv,
     /// A row for every input row, where this build writes Parquet.
     Parquet,
+    /// A line of an `OpenAI` Batch output file for every input row, or, where there is an errors file, for every row that
+    /// succeeded: the others stand there in the same form.
+    OpenaiBatch,
 }

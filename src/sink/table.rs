@@ -27,7 +27,7 @@ pub(super) fn check_columns(settings: &OutputSettings, columns: &[String]) -> Re
         return Err(SinkError::UnknownColumn { column: column.clone(), known: nearest(column, columns) });
     }
     match settings.format {
-        OutputFormat::Jsonl => Ok(()),
+        OutputFormat::Jsonl | OutputFormat::OpenaiBatch => Ok(()),
         OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::Parquet => check_clash(settings, columns),
     }
 }
@@ -46,7 +46,7 @@ pub(super) fn copied<'a>(settings: &'a OutputSettings, columns: &'a [String]) ->
 /// How a table of this format is written beside an input of that dialect.
 pub(super) fn dialect(format: OutputFormat, input: Dialect) -> Dialect {
     match format {
-        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Parquet => input,
+        OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Parquet | OutputFormat::OpenaiBatch => input,
         OutputFormat::Tsv => Dialect { delimiter: b'\t', ..input },
     }
 }

@@ -88,11 +88,15 @@ fn settings(folder: &Path, name: &str) -> OutputSettings {
     OutputSettings {
         path: folder.join(name),
         format,
-        errors: folder.join("out.errors.jsonl"),
+        errors: Some(folder.join("out.errors.jsonl")),
         include: None,
         prefix: String::new(),
         response: false,
     }
+}
+
+fn errors(settings: &OutputSettings) -> &Path {
+    settings.errors.as_deref().unwrap()
 }
 
 fn columns(names: &[&str]) -> Vec<String> {
@@ -220,9 +224,9 @@ fn jsonl_holds_succeeded_rows_in_the_order_written_and_errors_the_others() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["content"].clone())
         .collect();
     assert_eq!(contents, ["one", "three"]);
-    assert_eq!(fs::read_to_string(&settings.errors).unwrap(), samples[1].line(&settings));
+    assert_eq!(fs::read_to_string(errors(&settings)).unwrap(), samples[1].line(&settings));
     assert_eq!(written.results, WrittenFile { path: settings.path, rows: 2, changed: true });
-    assert_eq!(written.errors, WrittenFile { path: settings.errors, rows: 1, changed: true });
+    assert_eq!(written.errors, Some(WrittenFile { path: settings.errors.unwrap(), rows: 1, changed: true }));
     assert_eq!(names(&folder.path().join("new/folder")), ["out.errors.jsonl", "out.jsonl"]);
 }
 
@@ -253,7 +257,7 @@ fn csv_has_a_line_for_every_row_and_quotes_what_needs_it() {
             ",,,,failed,,\"bad_row: data/reviews.csv:4: line 3, column 9\"\n",
         )
     );
-    assert_eq!((written.results.rows, written.errors.rows), (3, 1));
+    assert_eq!((written.results.rows, written.errors.unwrap().rows), (3, 1));
 }
 
 #[test]
@@ -264,14 +268,14 @@ fn a_file_with_the_same_bytes_is_not_touched_and_a_missing_one_is_written_again(
     write(&settings, &unknown(), &samples);
     let old = SystemTime::UNIX_EPOCH;
     fs::File::options().write(true).open(&settings.path).unwrap().set_modified(old).unwrap();
-    fs::remove_file(&settings.errors).unwrap();
+    fs::remove_file(errors(&settings)).unwrap();
     let again = write(&settings, &unknown(), &samples);
-    assert_eq!((again.results.changed, again.errors.changed), (false, true));
+    assert_eq!((again.results.changed, again.errors.unwrap().changed), (false, true));
     assert_eq!(fs::metadata(&settings.path).unwrap().modified().unwrap(), old);
-    assert_eq!(fs::read(&settings.errors).unwrap(), b"");
+    assert_eq!(fs::read(errors(&settings)).unwrap(), b"");
     let other = write(&settings, &unknown(), &[Sample::succeeded(1, &answer("two"), json!({}))]);
     assert!(other.results.changed, "as many bytes, but others");
-    assert!(!other.errors.changed);
+    assert!(!other.errors.unwrap().changed);
 }
 
 #[test]
@@ -345,7 +349,7 @@ fn targets_that_no_file_can_replace_are_refused_before_anything_is_sent() {
     let mut settings = settings(folder.path(), "out.jsonl");
     fs::create_dir(&settings.path).unwrap();
     assert!(matches!(check(&settings, &unknown()), Err(SinkError::NotAFile(_))));
-    settings.path.clone_from(&settings.errors);
+    settings.path = errors(&settings).to_owned();
     assert!(matches!(check(&settings, &unknown()), Err(SinkError::SameFile(_))));
     settings.path = "/dev/null".into();
     assert!(matches!(check(&settings, &unknown()), Err(SinkError::NotAFile(_))));
@@ -394,7 +398,7 @@ fn links_and_permissions_of_the_target_stay() {
     assert!(fs::symlink_metadata(&settings.path).unwrap().is_symlink());
     assert_eq!(fs::read(&real).unwrap(), b"");
     assert_eq!(fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
-    let fresh = fs::metadata(&settings.errors).unwrap().permissions().mode() & 0o777;
+    let fresh = fs::metadata(errors(&settings)).unwrap().permissions().mode() & 0o777;
     assert_eq!(fresh & 0o600, 0o600);
     assert_eq!(fresh, fs::metadata(umask_probe(folder.path())).unwrap().permissions().mode() & 0o777);
 }
@@ -404,4 +408,72 @@ fn umask_probe(folder: &Path) -> std::path::PathBuf {
     let path = folder.join("probe");
     fs::write(&path, "").unwrap();
     path
+}
+
+/// The lines of an `OpenAI` Batch output: among the results, and in a file of their own where one is wanted.
+fn batch_lines(samples: &[Sample], apart: bool) -> (Vec<Value>, Vec<Value>) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = OutputSettings {
+        format: OutputFormat::OpenaiBatch,
+        errors: apart.then(|| folder.path().join("failed")),
+        ..settings(folder.path(), "out.batch")
+    };
+    let written = write(&settings, &unknown(), samples);
+    assert_eq!(written.errors.is_some(), apart);
+    let lines = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    (lines(&settings.path), settings.errors.as_deref().map(lines).unwrap_or_default())
+}
+
+fn with_reply(mut sample: Sample, reply: &Value) -> Sample {
+    sample.outcome.reply = Some(RawValue::from_string(reply.to_string()).unwrap());
+    sample.outcome.id_hash = Some(crate::types::RowHash(1));
+    sample
+}
+
+fn refused(number: u64, status: u16) -> Sample {
+    let kind = FailureKind::InvalidRequest;
+    Sample::failed(number, Failure { kind, status: Some(status), message: "no such tool".to_owned() }, json!({}))
+}
+
+#[test]
+fn a_batch_output_has_a_response_or_an_error_for_every_row() {
+    let mut good = Sample::succeeded(1, &answer("one"), json!({}));
+    good.outcome.request_id = Some("req_1".to_owned());
+    let mut filtered =
+        with_reply(Sample::failed(4, Failure::new(FailureKind::ContentFilter, "no"), json!({})), &answer(""));
+    filtered.outcome.failure.as_mut().unwrap().status = Some(200);
+    let mut late = Sample::failed(5, Failure::new(FailureKind::Timeout, "slow"), json!({}));
+    late.outcome.id_hash = Some(crate::types::RowHash(1));
+    let mut broken = Sample::failed(6, Failure::new(FailureKind::BadRow, "not JSON"), json!({}));
+    (broken.row, broken.outcome.attempts) = (None, 0);
+    let samples = [good, refused(2, 400), with_reply(refused(3, 422), &json!({"detail": "x"})), filtered, late, broken];
+    let (lines, _) = batch_lines(&samples, false);
+    let id = format!("batch_req_{}", "0".repeat(32));
+    let response = |status: u16, body: Value| json!({"status_code": status, "request_id": "", "body": body});
+    let made = json!({"message": "no such tool", "type": "invalid_request", "param": null, "code": "invalid_request"});
+    let mut first = response(200, answer("one"));
+    first["request_id"] = json!("req_1");
+    let expected = [
+        json!({"id": id, "custom_id": "r1", "response": first, "error": null}),
+        json!({"id": id, "custom_id": "r2", "response": response(400, json!({"error": made})), "error": null}),
+        json!({"id": id, "custom_id": "r3", "response": response(422, json!({"detail": "x", "error": made})), "error": null}),
+        json!({"id": id, "custom_id": "r4", "response": response(200, answer("")),
+            "error": {"code": "content_filter", "message": "no"}}),
+        json!({"id": id, "custom_id": "r5", "response": null, "error": {"code": "timeout", "message": "slow"}}),
+        json!({"id": id, "custom_id": null, "response": null,
+            "error": {"code": "bad_row", "message": "line 7: not JSON"}}),
+    ];
+    assert_eq!(lines, expected);
+    let (good, bad) = batch_lines(&samples, true);
+    assert_eq!((good.as_slice(), bad.as_slice()), (&expected[..1], &expected[1..]));
+}
+
+#[test]
+fn what_a_server_said_of_a_refusal_stands_in_a_batch_output_as_it_was() {
+    let said = json!({"error": {"message": "m", "type": "t", "code": 7}, "x": [1]});
+    let (lines, _) = batch_lines(&[with_reply(refused(1, 404), &said)], false);
+    assert_eq!(lines[0]["response"]["body"], said);
 }

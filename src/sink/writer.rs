@@ -1,12 +1,12 @@
-//! The pair of files that a run leaves: results and errors.
+//! The files that a run leaves: results and errors.
 
 use std::path::PathBuf;
 
 use super::parquet;
-use super::replace::{Replacement, partial_path, target};
+use super::replace::{Ready, Replacement, partial_path, target};
 use super::table::{self, OurFields};
-use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, line};
-use crate::types::InputColumns;
+use super::{FinishedRow, OutputFormat, OutputSettings, SinkError, batch, line};
+use crate::types::{Failure, InputColumns};
 
 /// Checks, before anything is sent, that these files can be made from these columns. Creates nothing.
 ///
@@ -15,18 +15,19 @@ use crate::types::InputColumns;
 /// with ours; results and errors that are one file; a target that is no regular file.
 pub fn check(settings: &OutputSettings, columns: &InputColumns) -> Result<(), SinkError> {
     table::check_columns(settings, &columns.names)?;
-    if target(&settings.path)? == target(&settings.errors)? {
-        return Err(SinkError::SameFile(settings.path.clone()));
+    match &settings.errors {
+        Some(errors) if target(&settings.path)? == target(errors)? => Err(SinkError::SameFile(settings.path.clone())),
+        Some(_) => Ok(()),
+        None => target(&settings.path).map(|_| ()),
     }
-    Ok(())
 }
 
-/// Writes both files beside their targets, and puts them in place when they are whole.
+/// Writes them beside their targets, and puts them in place when they are whole.
 pub struct Writer {
     settings: OutputSettings,
     results: Results,
     result_rows: u64,
-    errors: Replacement,
+    errors: Option<Replacement>,
     error_rows: u64,
     /// The line being made: one buffer for all of them.
     line: Vec<u8>,
@@ -34,6 +35,7 @@ pub struct Writer {
 
 enum Results {
     Jsonl(Replacement),
+    Batch(Replacement),
     Csv { table: Box<csv::Writer<Replacement>>, copied: Vec<String>, target: PathBuf },
     Parquet(Box<parquet::Table<Replacement>>),
 }
@@ -43,8 +45,8 @@ enum Results {
 pub struct Written {
     /// The results file.
     pub results: WrittenFile,
-    /// The errors file.
-    pub errors: WrittenFile,
+    /// The errors file, where there is one.
+    pub errors: Option<WrittenFile>,
 }
 
 /// One file of it.
@@ -59,7 +61,7 @@ pub struct WrittenFile {
 }
 
 impl Writer {
-    /// Begins both files beside their targets; parents are created. `partial`: under the names of [`partial_path`].
+    /// Begins them beside their targets; parents are created. `partial`: under the names of [`partial_path`].
     /// `columns`: the input's, for a table; `include` is applied here.
     ///
     /// # Errors
@@ -69,9 +71,9 @@ impl Writer {
         let mut settings = settings.clone();
         if partial {
             settings.path = partial_path(&settings.path);
-            settings.errors = partial_path(&settings.errors);
+            settings.errors = settings.errors.as_deref().map(partial_path);
         }
-        let errors = Replacement::create(&settings.errors)?;
+        let errors = settings.errors.as_deref().map(Replacement::create).transpose()?;
         let results = Results::create(&settings, columns)?;
         Ok(Self { settings, results, result_rows: 0, errors, error_rows: 0, line: Vec::new() })
     }
@@ -81,13 +83,10 @@ impl Writer {
     /// # Errors
     /// Where a file cannot be written, or a reply of a row that succeeded is missing or cannot be read.
     pub fn write(&mut self, row: &FinishedRow<'_>) -> Result<(), SinkError> {
-        if let Some(failure) = &row.outcome.failure {
-            self.line.clear();
-            line::add_error(row, failure, &self.settings, &mut self.line)?;
-            self.errors.append(&self.line)?;
-            self.error_rows += 1;
+        match &row.outcome.failure {
+            Some(failure) => self.write_failed(row, failure),
+            None => self.write_result(row),
         }
-        self.write_result(row)
     }
 
     /// Puts the files in place, errors first, so that whoever sees new results finds the errors that belong to them. A
@@ -96,18 +95,45 @@ impl Writer {
     /// # Errors
     /// Where a file cannot be written to its end, synced or renamed; the old ones then stay, or the old results alone.
     pub fn finish(self) -> Result<Written, SinkError> {
-        let errors = self.errors.ready()?;
+        let errors = self.errors.map(Replacement::ready).transpose()?;
         let results = self.results.end()?.ready()?;
         let OutputSettings { path, errors: errors_path, .. } = self.settings;
-        let errors = WrittenFile { path: errors_path, rows: self.error_rows, changed: errors.replace()? };
+        let replaced = |(errors, path): (Ready, PathBuf)| {
+            Ok::<_, SinkError>(WrittenFile { path, rows: self.error_rows, changed: errors.replace()? })
+        };
+        let errors = errors.zip(errors_path).map(replaced).transpose()?;
         let results = WrittenFile { path, rows: self.result_rows, changed: results.replace()? };
         Ok(Written { results, errors })
     }
 
-    /// A failed row stands in CSV results alone.
+    /// A failed row stands in the errors file, and among the results where these have a line for every row.
+    fn write_failed(&mut self, row: &FinishedRow<'_>, failure: &Failure) -> Result<(), SinkError> {
+        let among_results = match &self.results {
+            Results::Jsonl(_) => false,
+            Results::Batch(_) => self.errors.is_none(),
+            Results::Csv { .. } | Results::Parquet(_) => true,
+        };
+        if let Some(errors) = &mut self.errors {
+            self.line.clear();
+            match &self.results {
+                Results::Batch(_) => batch::add_batch(row, &mut self.line)?,
+                Results::Jsonl(_) | Results::Csv { .. } | Results::Parquet(_) => {
+                    line::add_error(row, failure, &self.settings, &mut self.line)?;
+                }
+            }
+            errors.append(&self.line)?;
+            self.error_rows += 1;
+        }
+        if among_results { self.write_result(row) } else { Ok(()) }
+    }
+
     fn write_result(&mut self, row: &FinishedRow<'_>) -> Result<(), SinkError> {
         match &mut self.results {
-            Results::Jsonl(_) if row.outcome.failure.is_some() => return Ok(()),
+            Results::Batch(file) => {
+                self.line.clear();
+                batch::add_batch(row, &mut self.line)?;
+                file.append(&self.line)?;
+            }
             Results::Jsonl(file) => {
                 self.line.clear();
                 line::add_result(row, &self.settings, &mut self.line)?;
@@ -130,6 +156,7 @@ impl Results {
         let mut file = Replacement::create(&settings.path)?;
         match settings.format {
             OutputFormat::Jsonl => Ok(Self::Jsonl(file)),
+            OutputFormat::OpenaiBatch => Ok(Self::Batch(file)),
             OutputFormat::Csv | OutputFormat::Tsv => {
                 let (target, dialect) = (file.target().to_owned(), table::dialect(settings.format, columns.dialect));
                 let copied = table::copied(settings, &columns.names).to_vec();
@@ -147,7 +174,7 @@ impl Results {
 
     fn end(self) -> Result<Replacement, SinkError> {
         match self {
-            Self::Jsonl(file) => Ok(file),
+            Self::Jsonl(file) | Self::Batch(file) => Ok(file),
             Self::Csv { table, target, .. } => {
                 table.into_inner().map_err(|error| SinkError::io("write", &target, error.into_error()))
             }

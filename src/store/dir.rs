@@ -9,7 +9,7 @@ use super::error::io_error;
 use super::{StateLock, StoreError};
 
 /// What `archive` leaves where it is.
-const STAYS: [&str; 5] = [".gitignore", "archive", "job", "lock", "spool"];
+const STAYS: [&str; 6] = [".gitignore", "archive", "batch.toml", "job", "lock", "spool"];
 
 /// The state directory of one job, such as `.overnight/tag/`.
 #[derive(Clone, Debug)]
@@ -90,10 +90,23 @@ impl StateDir {
         Ok(Some(into))
     }
 
+    /// Writes a job file that was made and that no user keeps, unless it stands there as it is.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn keep_job_file(&self, path: &Path, text: &str) -> Result<(), StoreError> {
+        if fs::read(path).is_ok_and(|known| known == text.as_bytes()) {
+            return Ok(());
+        }
+        let beside = self.file("job.new");
+        fs::write(&beside, text).map_err(io_error("write to", &beside))?;
+        fs::rename(&beside, path).map_err(io_error("replace", path))
+    }
+
     /// Records whose state this is, or checks it.
     fn claim(&self, job_file: &Path) -> Result<(), StoreError> {
         let job_file = std::path::absolute(job_file).map_err(io_error("find", job_file))?;
-        let job_file = job_file.canonicalize().unwrap_or(job_file);
+        let job_file = one_name(job_file);
         if self.is_claimed_by(&job_file)? {
             return Ok(());
         }
@@ -128,6 +141,12 @@ impl StateDir {
         }
         fs::write(&path, content).map_err(io_error("write to", &path))
     }
+}
+
+/// The file by its one true name; where it is not there yet, in its folder's.
+fn one_name(file: PathBuf) -> PathBuf {
+    let in_folder = || Some(file.parent()?.canonicalize().ok()?.join(file.file_name()?));
+    file.canonicalize().ok().or_else(in_folder).unwrap_or(file)
 }
 
 /// A time as part of a file name: UTC, sortable.

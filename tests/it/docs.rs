@@ -11,10 +11,11 @@ use serde_json::json;
 
 use crate::world::World;
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
+    "docs/batch.md",
     "docs/cron.md",
     "docs/exit-codes.md",
     "docs/job-file.md",

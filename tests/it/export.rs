@@ -121,7 +121,7 @@ fn batch_lines_have_the_reply_or_the_error() {
     assert!(good["id"].as_str().unwrap().starts_with("batch_req_"));
     let long = &lines[4];
     assert_eq!((&long["response"]["status_code"], &long["error"]), (&json!(400), &Value::Null));
-    assert_eq!(long["response"]["body"]["error"]["code"], "context_length");
+    assert_eq!(long["response"]["body"]["error"]["code"], "context_length_exceeded", "as received");
     let empty = &lines[5];
     assert_eq!((&empty["response"], &empty["error"]["code"]), (&Value::Null, &json!("template")));
 }

@@ -4,6 +4,7 @@
 //! - `architecture`: the layer table against the code
 //! - `badinput`: inputs as people have them
 //! - `bills`: real usage objects of each family of providers, and what they cost
+//! - `batch`: OpenAI Batch files through any server, killed, gone on with, and what becomes of each line
 //! - `budget`: what it needs, what a plan says of it, and that no run goes over it
 //! - `cli`: exit codes, streams, errors with place and hint
 //! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
@@ -51,6 +52,7 @@
 mod again;
 mod architecture;
 mod badinput;
+mod batch;
 mod bills;
 mod budget;
 mod cli;

@@ -13,7 +13,7 @@ fn settings(path: &Path) -> OutputSettings {
     OutputSettings {
         path: path.to_owned(),
         format: OutputFormat::Jsonl,
-        errors: path.with_extension("errors.jsonl"),
+        errors: Some(path.with_extension("errors.jsonl")),
         include: None,
         prefix: String::new(),
         response: false,

@@ -4,7 +4,8 @@ use std::io::{self, BufWriter, ErrorKind};
 use std::path::Path;
 
 use overnight::engine::{ExportOptions, ExportWhat, Exported, RunError, export};
-use overnight::sink::{ExportFormat, ExportTarget, SinkError};
+use overnight::job::Job;
+use overnight::sink::{ExportFormat, ExportTarget, OutputFormat, SinkError};
 use overnight::types::Packing;
 
 use super::standing::load;
@@ -18,7 +19,8 @@ pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
         Ok(job) => job,
         Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
-    match export(job, ExportOptions { what: what(args), target: target(args) }) {
+    let what = what(args, &job);
+    match export(job, ExportOptions { what, target: target(args) }) {
         Ok(exported) => {
             tell(exported, args, global);
             0
@@ -41,7 +43,8 @@ fn target(args: &ExportArgs) -> ExportTarget {
     }
 }
 
-fn what(args: &ExportArgs) -> ExportWhat {
+/// Without a word of it: as the file's name says, else as the job itself writes.
+fn what(args: &ExportArgs, job: &Job) -> ExportWhat {
     if args.failed {
         return ExportWhat::FailedInput;
     }
@@ -53,6 +56,7 @@ fn what(args: &ExportArgs) -> ExportWhat {
         None if tabs || extension.as_deref() == Some("csv") => table,
         Some(ExportAs::Parquet) => ExportFormat::Parquet,
         None if extension.as_deref() == Some("parquet") => ExportFormat::Parquet,
+        None if job.output.format == OutputFormat::OpenaiBatch => ExportFormat::OpenaiBatch,
         Some(ExportAs::Jsonl) | None => ExportFormat::Jsonl,
         Some(ExportAs::OpenaiBatch) => ExportFormat::OpenaiBatch,
     })

@@ -1,5 +1,6 @@
 //! One file a command: each takes its arguments and gives an exit code.
 
+pub mod batch;
 pub mod completions;
 pub mod control;
 pub mod errors;

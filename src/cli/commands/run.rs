@@ -9,7 +9,7 @@ use overnight::job::{self, Job, JobArgs};
 use overnight::store::StoreError;
 
 use super::plan;
-use crate::cli::args::{Global, LockedMode, LogFormat, PlanArgs, RunArgs};
+use crate::cli::args::{Global, LockedMode, LogFormat, Night, PlanArgs, RunArgs};
 use crate::cli::events::EventFile;
 use crate::cli::logs::Log;
 use crate::cli::screen::{self, ProgressMode, Screen};
@@ -21,24 +21,31 @@ pub fn execute(args: &RunArgs, global: &Global) -> u8 {
         let (job, part, changes) = (args.job.clone(), args.part.clone(), args.changes.clone());
         return plan::execute(&PlanArgs { job, part, changes }, global);
     }
-    let fail = if streams(args) { fail_beside } else { fail };
-    let job = match job::load(&job_args(args, global), &|name| std::env::var(name).ok()) {
-        Ok(job) => job,
-        Err(error) => return fail(&error, 3, Some(&args.job), global),
-    };
-    let events = match args.events.as_deref().map(EventFile::open).transpose() {
-        Ok(events) => events,
-        Err(message) => return fail(&format!("--events: {message}"), 3, Some(&args.job), global),
-    };
     let results = streams(args).then(|| Box::new(io::stdout()) as ResultStream);
-    let options = RunOptions {
-        subset: args.part.subset(),
-        results,
-        if_locked: if_locked(args.if_locked),
-        fresh: args.fresh,
-        ..RunOptions::default()
+    let options = RunOptions { subset: args.part.subset(), results, ..RunOptions::default() };
+    load_and_run(&job_args(args), &args.job, options, &args.night, global)
+}
+
+/// Loads a job and runs it as the command line says; gives the exit code. `named`: what the user calls the job.
+pub(super) fn load_and_run(job: &JobArgs, named: &Path, options: RunOptions, night: &Night, global: &Global) -> u8 {
+    let fail = if options.results.is_some() { fail_beside } else { fail };
+    let job = JobArgs {
+        config: global.config.clone(),
+        prices: global.prices.clone(),
+        deadline: night.deadline.clone(),
+        max_failures: night.max_failures.clone(),
+        ..job.clone()
     };
-    run_and_tell(&args.job, job, options, events, args.if_locked, global)
+    let job = match job::load(&job, &|name| std::env::var(name).ok()) {
+        Ok(job) => job,
+        Err(error) => return fail(&error, 3, Some(named), global),
+    };
+    let events = match night.events.as_deref().map(EventFile::open).transpose() {
+        Ok(events) => events,
+        Err(message) => return fail(&format!("--events: {message}"), 3, Some(named), global),
+    };
+    let options = RunOptions { if_locked: if_locked(night.if_locked), fresh: night.fresh, ..options };
+    run_and_tell(named, job, options, events, night.if_locked, global)
 }
 
 /// Runs a job with these options, and tells how it ended: on standard error where results go to standard output.
@@ -56,7 +63,7 @@ pub(super) fn run_and_tell(
     match run_to_end(job, options, events, global) {
         Ok(summary) => {
             if summary.stop_reason != Some(StopReason::OutputClosed) {
-                tell(&summary, global, print);
+                tell(&summary, job_file, global, print);
             }
             summary.exit_code
         }
@@ -69,21 +76,17 @@ fn streams(args: &RunArgs) -> bool {
     args.part.output.as_deref().is_some_and(|path| path == Path::new("-"))
 }
 
-fn job_args(args: &RunArgs, global: &Global) -> JobArgs {
+fn job_args(args: &RunArgs) -> JobArgs {
     JobArgs {
         job_file: args.job.clone(),
-        config: global.config.clone(),
-        prices: global.prices.clone(),
         set: args.changes.set.clone(),
         input: args.part.input.clone(),
         output: args.part.output.clone().filter(|_| !streams(args)),
         model: args.changes.model.clone(),
         routes: args.part.routes.clone(),
         concurrency: args.changes.concurrency,
-        deadline: args.deadline.clone(),
-        max_failures: args.max_failures.clone(),
         max_cost: args.part.max_cost.clone(),
-        keys_optional: false,
+        ..JobArgs::default()
     }
 }
 
@@ -143,7 +146,7 @@ fn is_wrong(summary: &Summary) -> bool {
 }
 
 /// The end of it on standard output: for people, or as JSON.
-fn tell(summary: &Summary, global: &Global, print: fn(&str)) {
+fn tell(summary: &Summary, job: &Path, global: &Global, print: fn(&str)) {
     if let Some(note) = screen::retry_note(summary).filter(|_| !global.quiet) {
         print_beside(&note);
     }
@@ -151,6 +154,6 @@ fn tell(summary: &Summary, global: &Global, print: fn(&str)) {
         let line = serde_json::to_string(summary).unwrap_or_default();
         print(&format!("{line}\n"));
     } else if !global.quiet || is_wrong(summary) {
-        print(&screen::summary_text(summary, global.color));
+        print(&screen::summary_text(summary, job, global.color));
     }
 }

@@ -16,11 +16,13 @@ use super::words::{cost, count, counted, model_name, one_line, short, span, tent
 use crate::cli::args::ColorMode;
 
 /// The summary as text for standard output, line break at the end included.
-pub fn summary_text(summary: &Summary, color: ColorMode) -> String {
-    text_of(summary, Paint::new(color, &io::stdout()))
+///
+/// `job`: what the user calls it.
+pub fn summary_text(summary: &Summary, job: &Path, color: ColorMode) -> String {
+    text_of(summary, job, Paint::new(color, &io::stdout()))
 }
 
-fn text_of(summary: &Summary, paint: Paint) -> String {
+fn text_of(summary: &Summary, job: &Path, paint: Paint) -> String {
     let mut text = Lines(String::new());
     text.whole(&heading(summary, paint));
     rows(summary, &mut text);
@@ -29,8 +31,8 @@ fn text_of(summary: &Summary, paint: Paint) -> String {
         text.whole(&format!("\n{}\n", by_model(&summary.tallies)));
     }
     warnings(summary, &mut text);
-    files(summary, &mut text);
-    next(summary, &mut text);
+    files(summary, job, &mut text);
+    next(summary, job, &mut text);
     text.0
 }
 
@@ -145,16 +147,21 @@ fn warnings(summary: &Summary, text: &mut Lines) {
     }
 }
 
-fn files(summary: &Summary, text: &mut Lines) {
+fn files(summary: &Summary, job: &Path, text: &mut Lines) {
     if let Some(results) = &summary.results {
         text.add("results", &shown(results));
     }
-    if let Some(errors) = summary.errors.as_ref().filter(|_| summary.rows.failed + summary.rows.failed_before > 0) {
-        text.add("errors", &shown(errors));
+    let failed = summary.rows.failed + summary.rows.failed_before > 0;
+    match &summary.errors {
+        Some(errors) if failed => text.add("errors", &shown(errors)),
+        None if failed && summary.results.is_some() => {
+            text.add("errors", &format!("`overnight errors {}` tells them by kind", job.display()));
+        }
+        Some(_) | None => {}
     }
 }
 
-fn next(summary: &Summary, text: &mut Lines) {
+fn next(summary: &Summary, job: &Path, text: &mut Lines) {
     let Some(reason) = summary.stop_reason else { return };
     let first = match reason {
         StopReason::Interrupted | StopReason::Terminated | StopReason::Deadline | StopReason::OutputClosed => {
@@ -171,6 +178,9 @@ fn next(summary: &Summary, text: &mut Lines) {
     };
     text.add("next", first);
     text.add("", "all answers so far are kept; their rows are not sent again");
+    if summary.rows.succeeded > 0 {
+        text.add("", &format!("`overnight export {} -o FILE` writes what is there", job.display()));
+    }
 }
 
 /// From the working directory, where that is shorter.
@@ -258,7 +268,7 @@ possibly billed  1 call, end not known: at most $0.0100
 results          out/reviews.jsonl
 errors           out/reviews.errors.jsonl
 ";
-        assert_eq!(text_of(&summary(), Paint::default()), expected);
+        assert_eq!(text_of(&summary(), Path::new("tag.toml"), Paint::default()), expected);
     }
 
     #[test]
@@ -284,8 +294,9 @@ model removed    gateway/qwen-plus: auth (no such key)
 simulated        the answers of sim are invented
 next             mend the cause, then run the same command to go on
                  all answers so far are kept; their rows are not sent again
+                 `overnight export tag.toml -o FILE` writes what is there
 ";
-        assert_eq!(text_of(&summary, Paint::default()), expected);
+        assert_eq!(text_of(&summary, Path::new("tag.toml"), Paint::default()), expected);
     }
 
     #[test]
@@ -293,7 +304,7 @@ next             mend the cause, then run the same command to go on
         let mut summary = summary();
         summary.rows.failed_before = 7;
         summary.left_failed = vec![(FailureKind::Timeout, 7), (FailureKind::BadRow, 2)];
-        let text = text_of(&summary, Paint::default());
+        let text = text_of(&summary, Path::new("tag.toml"), Paint::default());
         let rows = "1,990 succeeded, 10 failed, 7 failed before, 0 remaining
                  991 done before and not sent again
                  9 failed before, left alone\n";

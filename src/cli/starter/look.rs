@@ -32,6 +32,13 @@ pub struct Data {
     pub format: Option<&'static str>,
 }
 
+impl Data {
+    /// Each row is a whole request, as `overnight batch` takes it too.
+    pub fn is_batch(&self) -> bool {
+        self.format == Some("openai-batch")
+    }
+}
+
 /// Reads the first rows of a file or folder.
 ///
 /// # Errors

@@ -76,6 +76,12 @@ fn output(text: &mut String, data: &Data, stem: &str) {
         "[output]\npath = {}   # or .csv; failed rows go to .errors.jsonl",
         quoted(&format!("out/{stem}.jsonl"))
     );
+    if data.is_batch() {
+        line(
+            text,
+            "# format = \"openai-batch\"         # as OpenAI's Batch API writes it, failed rows among the others",
+        );
+    }
     if data.columns == ["path", "name", "text"] {
         line(text, "include = [\"name\"]                # the whole texts would make the results large");
     } else {
@@ -92,7 +98,11 @@ fn task(text: &mut String, name: &str, kind: Option<&str>, data: &Data, choice: 
         None => line(text, "# The rows bring their own prompt or messages."),
         Some(column) => prompt(text, kind, column),
     }
-    line(text, "params = { temperature = 0, max_tokens = 200 }\n");
+    if data.is_batch() {
+        line(text, "# params = { max_tokens = 200 }     # for lines whose body does not say it; default: none\n");
+    } else {
+        line(text, "params = { temperature = 0, max_tokens = 200 }\n");
+    }
 }
 
 fn prompt(text: &mut String, kind: Option<&str>, column: &str) {

@@ -97,7 +97,7 @@ impl Run {
             removed: self.upstreams.iter().filter_map(Upstream::gone).collect(),
             left_out: self.upstreams.iter().flat_map(Upstream::left_out).collect(),
             results: written.map(|written| written.results.path.clone()),
-            errors: written.map(|written| written.errors.path.clone()),
+            errors: written.and_then(|written| Some(written.errors.as_ref()?.path.clone())),
         }
     }
 }

@@ -6,24 +6,39 @@ use crate::job::reader::{Field, Reader};
 use crate::sink::{OutputFormat, OutputSettings};
 use crate::types::{Packing, stem};
 
+const FORMATS: [(&str, Option<OutputFormat>); 6] = [
+    ("auto", None),
+    ("jsonl", Some(OutputFormat::Jsonl)),
+    ("csv", Some(OutputFormat::Csv)),
+    ("tsv", Some(OutputFormat::Tsv)),
+    ("parquet", Some(OutputFormat::Parquet)),
+    ("openai-batch", Some(OutputFormat::OpenaiBatch)),
+];
+
 pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings> {
     let path = reader.require("path", "path = \"out/rows.jsonl\"");
-    let errors = reader.take("errors").map(|field| (errors_path(&field), field));
+    let format = reader.take("format").and_then(|field| field.choice(&FORMATS)).flatten();
+    let errors = reader.take("errors").map(|field| (errors_path(&field, format), field));
     let include = reader.take("include").and_then(|field| columns(&field));
     let prefix = reader.take("prefix").and_then(|field| field.any_text());
     let response = reader.take("response").and_then(|field| field.flag());
     let field = path?;
     let path = field.path()?;
-    let format = format(&field, &path)?;
+    let format = match format {
+        Some(OutputFormat::Parquet) => parquet(&field)?,
+        Some(format) => format,
+        None => by_extension(&field, &path)?,
+    };
     let errors = match errors {
         Some((errors, field)) => {
             let errors = errors?;
             if errors == path {
                 field.refuse("is the same file as output.path", None);
             }
-            errors
+            Some(errors)
         }
-        None => beside(&path, "errors.jsonl"),
+        None if format == OutputFormat::OpenaiBatch => None,
+        None => Some(beside(&path, "errors.jsonl")),
     };
     let (prefix, response) = (prefix.unwrap_or_default().to_owned(), response.unwrap_or(false));
     Some(OutputSettings { path, format, errors, include, prefix, response })
@@ -37,7 +52,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn format(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
+fn by_extension(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
     let (packing, extension) = Packing::of(path);
     let ending = match (extension.as_deref(), packing) {
         (Some("jsonl"), _) => return Some(OutputFormat::Jsonl),
@@ -63,9 +78,9 @@ fn parquet(field: &Field<'_>) -> Option<OutputFormat> {
     None
 }
 
-fn errors_path(field: &Field<'_>) -> Option<PathBuf> {
+fn errors_path(field: &Field<'_>, format: Option<OutputFormat>) -> Option<PathBuf> {
     let path = field.path()?;
-    if Packing::of(&path).1.as_deref() == Some("jsonl") {
+    if format == Some(OutputFormat::OpenaiBatch) || Packing::of(&path).1.as_deref() == Some("jsonl") {
         return Some(path);
     }
     field.refuse("must end in .jsonl (.gz, .zst): failed rows are written as JSON lines", None);

@@ -106,7 +106,7 @@ fn paths_of_flags_start_from_the_working_directory() {
     let path = InputPath::Path { path: here.join("data/other.csv"), shown: "data/other.csv".to_owned() };
     assert_eq!(job.input.paths, [path]);
     assert_eq!(job.output.path, here.join("other.csv"));
-    assert_eq!(job.output.errors, here.join("other.errors.jsonl"));
+    assert_eq!(job.output.errors, Some(here.join("other.errors.jsonl")));
     let job = Folder::with(LEAST).load_with(|args| args.input = Some("-".into())).unwrap();
     assert_eq!(job.input.paths, [InputPath::Stdin]);
 }

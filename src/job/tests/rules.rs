@@ -18,7 +18,7 @@ fn the_least_job_has_the_documented_defaults() {
     assert_eq!(job.input.paths, [path]);
     assert_eq!((job.input.format, job.input.delimiter, job.input.max_row), (Format::Auto, None, 16_000_000));
     assert_eq!((&job.output.path, job.output.format), (&folder.path("out/rows.jsonl"), OutputFormat::Jsonl));
-    assert_eq!(job.output.errors, folder.path("out/rows.errors.jsonl"));
+    assert_eq!(job.output.errors, Some(folder.path("out/rows.errors.jsonl")));
     assert_eq!((job.output.include.clone(), job.output.prefix.as_str(), job.output.response), (None, "", false));
     assert_eq!((job.concurrency, job.drain), (256, Duration::from_mins(1)));
     assert_eq!((job.retry, job.retry_failed), (RetrySettings::default(), RetryFailed::Transient));
@@ -67,7 +67,7 @@ state = "state"
     assert_eq!((job.input.format, job.input.delimiter, job.input.max_row), (Format::Csv, Some(b'\t'), 2 << 20));
     assert_eq!((job.id.as_deref(), job.task.as_str()), (Some("review_id"), "kind"));
     assert_eq!((job.filter.as_deref(), job.allow_overrides), (Some("lang == 'en'"), true));
-    assert_eq!((job.output.format, &job.output.errors), (OutputFormat::Csv, &folder.path("failed.jsonl")));
+    assert_eq!((job.output.format, &job.output.errors), (OutputFormat::Csv, &Some(folder.path("failed.jsonl"))));
     assert_eq!((job.output.prefix.as_str(), job.output.response), ("llm_", true));
     let (base, max) = (Duration::from_millis(10), Duration::from_millis(20));
     assert_eq!(job.retry, RetrySettings { max_attempts: 3, backoff_base: base, backoff_max: max });

@@ -1,0 +1,320 @@
+//! OpenAI Batch files through any server: what goes in, what comes out, and again.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::process::{Running, wait_until};
+use crate::world::{Ran, SimServer, World};
+
+/// The lines that OpenAI's documents show.
+const DOCUMENTED: &str = r#"{"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-3.5-turbo-0125", "messages": [{"role": "system", "content": "You are a helpful assistant."},{"role": "user", "content": "Hello world!"}],"max_tokens": 1000}}
+{"custom_id": "request-2", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-3.5-turbo-0125", "messages": [{"role": "system", "content": "You are an unhelpful assistant."},{"role": "user", "content": "Hello world!"}],"max_tokens": 1000}}
+"#;
+
+fn line(id: &str, model: &str, text: &str) -> String {
+    let body = json!({"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 20});
+    format!("{}\n", json!({"custom_id": id, "method": "POST", "url": "/v1/chat/completions", "body": body}))
+}
+
+/// Lines that name three models in turn.
+fn lines(count: usize) -> String {
+    let models = ["alpha", "beta", "gamma"];
+    (1..=count).map(|n| line(&format!("r{n}"), models[n % 3], &format!("row {n}"))).collect()
+}
+
+/// A folder with this file to send.
+fn world(input: &str) -> World {
+    let world = World::new();
+    world.write("in.jsonl", input);
+    world
+}
+
+/// The command for it, with what is said besides.
+fn command<'a>(sim: &'a SimServer, more: &[&'a str]) -> Vec<&'a str> {
+    let mut command = vec!["batch", "-i", "in.jsonl", "-o", "out.jsonl", "--base-url", sim.url()];
+    command.extend(more);
+    command
+}
+
+fn ids(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["custom_id"].as_str().unwrap_or("none")).collect()
+}
+
+#[test]
+fn the_documented_file_comes_out_in_the_documented_form() {
+    let sim = SimServer::start(json!({}));
+    let world = world(DOCUMENTED);
+    let ran = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((ran.code, ran.stderr.contains("warning")), (Some(0), false), "{ran:?}");
+    let summary = ran.summary();
+    assert_eq!((&summary["job"], &summary["rows"]["succeeded"]), (&json!("out.jsonl"), &json!(2)));
+    assert_eq!((&summary["cost_usd"], &summary["cost_unknown_rows"]), (&json!(0), &json!(0)), "a server here is free");
+    let out = world.lines("out.jsonl");
+    assert_eq!(ids(&out), ["request-1", "request-2"]);
+    for line in &out {
+        let keys: Vec<&String> = line.as_object().unwrap().keys().collect();
+        assert_eq!(keys, ["id", "custom_id", "response", "error"]);
+        assert!(line["id"].as_str().unwrap().starts_with("batch_req_"));
+        assert_eq!(line["error"], Value::Null);
+        let response = &line["response"];
+        assert_eq!(response["status_code"], 200);
+        assert!(response["request_id"].is_string());
+        let body = &response["body"];
+        assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("gpt-3.5-turbo-0125")));
+        assert!(body["choices"][0]["message"]["content"].as_str().unwrap().starts_with("sim:"));
+        assert!(body["usage"]["total_tokens"].as_u64().unwrap() > 0);
+    }
+    let distinct: BTreeSet<&str> = out.iter().map(|line| line["id"].as_str().unwrap()).collect();
+    assert_eq!(distinct.len(), 2);
+    let again = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((again.code, &again.summary()["attempts"]), (Some(0), &json!(0)));
+    assert_eq!(world.lines("out.jsonl"), out);
+}
+
+#[test]
+fn killed_in_the_middle_every_line_is_answered_once_by_its_own_model() {
+    let settings = json!({
+        "latency": ["2ms", "20ms"],
+        "faults": { "server_error": 0.03, "reset": 0.01, "overloaded": 0.01 },
+    });
+    let (sim, input) = (SimServer::start(settings), lines(300));
+    let world = world(&input);
+    let more = ["--max-inflight", "16", "--set", "retry.backoff.base=5ms", "--set", "retry.backoff.max=20ms", "--json"];
+    let command = command(&sim, &more);
+    let mut run = Running::start(&world, &command);
+    wait_until("a third is done", || sim.ledger().requests >= 100 || run.has_ended());
+    assert_eq!(run.kill().code, None);
+    assert!(!world.path("out.jsonl").exists());
+
+    let ended = Running::start(&world, &command).wait();
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let summary = ended.summary();
+    assert!(summary["rows"]["skipped"].as_u64().unwrap() > 50, "{summary}");
+    let out = world.lines("out.jsonl");
+    let expected: Vec<String> = (1..=300).map(|n| format!("r{n}")).collect();
+    assert_eq!(ids(&out), expected);
+    for (line, sent) in out.iter().zip(input.lines()) {
+        let sent: Value = serde_json::from_str(sent).unwrap();
+        assert_eq!(line["response"]["body"]["model"], sent["body"]["model"], "{line}");
+    }
+    let models: Vec<String> = sim.ledger().by_model.into_keys().collect();
+    assert_eq!(models, ["alpha", "beta", "gamma"]);
+}
+
+#[test]
+fn an_edited_line_is_sent_again_and_the_others_are_not() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&lines(30));
+    world.overnight(&command(&sim, &[]));
+    let edited = lines(30).replace("row 7\"", "row seven\"");
+    world.write("in.jsonl", format!("{}{edited}", line("new", "alpha", "first of all")));
+    let ran = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((&ran.summary()["attempts"], &ran.summary()["rows"]["skipped"]), (&json!(2), &json!(29)), "{ran:?}");
+    let out = world.lines("out.jsonl");
+    assert_eq!((out.len(), &out[0]["custom_id"], &out[7]["custom_id"]), (31, &json!("new"), &json!("r7")));
+    assert_eq!(sim.ledger().requests, 32);
+}
+
+#[test]
+fn each_end_has_its_form_and_a_broken_line_ends_nothing() {
+    let sim = SimServer::start(json!({}));
+    let input = [
+        line("good", "m", "hi"),
+        "{\"custom_id\": \"broken\n".to_owned(),
+        line("long", "short-context-100", &"long ".repeat(200)),
+        "{\"method\": \"POST\", \"body\": {\"model\": \"m\", \"messages\": [{\"role\": \"user\", \"content\": \"x\"}]}}\n".to_owned(),
+        "{\"custom_id\": \"bare\", \"method\": \"POST\", \"url\": \"/v1/chat/completions\", \"body\": {\"model\": \"m\"}}\n".to_owned(),
+        line("filtered", "filter", "x"),
+        line("last", "m", "ho"),
+    ];
+    let world = world(&input.concat());
+    let ran = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((ran.code, &ran.summary()["rows"]["failed"]), (Some(4), &json!(5)), "{ran:?}");
+    let out = world.lines("out.jsonl");
+    assert_eq!(ids(&out), ["good", "none", "long", "none", "bare", "filtered", "last"]);
+    let of = |n: usize| (&out[n]["response"], &out[n]["error"]["code"], out[n]["error"]["message"].as_str());
+    assert!(
+        matches!(of(1), (Value::Null, code, Some(why)) if code == "bad_row" && why.starts_with("line 2: ")),
+        "{}",
+        out[1]
+    );
+    assert_eq!((&out[2]["response"]["status_code"], &out[2]["error"]), (&json!(400), &Value::Null));
+    assert_eq!(out[2]["response"]["body"]["error"]["code"], "context_length_exceeded", "as received");
+    assert!(matches!(of(3), (Value::Null, Value::String(_), Some(why)) if why.starts_with("line 4: ")), "{}", out[3]);
+    assert!(matches!(of(4), (Value::Null, Value::String(_), Some(_))), "{}", out[4]);
+    assert_eq!((&out[5]["response"]["status_code"], of(5).1), (&json!(200), &json!("content_filter")));
+    assert_eq!(out[6]["response"]["status_code"], 200);
+}
+
+#[test]
+fn failed_lines_go_to_a_file_of_their_own_where_one_is_wanted() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&[line("a", "m", "1"), line("b", "fail-400", "2"), line("c", "m", "3")].concat());
+    let ran = world.overnight(&command(&sim, &["--error-file", "bad/errors.txt"]));
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    let (out, errors) = (world.lines("out.jsonl"), world.lines("bad/errors.txt"));
+    assert_eq!((ids(&out), ids(&errors)), (vec!["a", "c"], vec!["b"]));
+    assert_eq!(errors[0]["response"]["status_code"], 400);
+    assert!(ran.stdout.contains("bad/errors.txt"), "{}", ran.stdout);
+}
+
+#[test]
+fn ids_that_stand_there_twice_are_told_and_answered_twice() {
+    let sim = SimServer::start(json!({}));
+    let input = [line("a", "m", "1"), line("b", "m", "2"), line("a", "m", "other"), line("b", "m", "2")];
+    let world = world(&input.concat());
+    let ran = world.overnight(&command(&sim, &["-q"]));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told =
+        "2 lines have the custom_id of a line before (\"a\", \"b\"); they are sent and answered like the others\n";
+    assert_eq!(ran.stderr, told);
+    let out = world.lines("out.jsonl");
+    assert_eq!(ids(&out), ["a", "b", "a", "b"]);
+    assert_ne!(out[0]["response"]["body"], out[2]["response"]["body"]);
+}
+
+#[test]
+fn one_model_can_stand_for_all() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&lines(9));
+    assert_eq!(world.overnight(&command(&sim, &["--model", "org/delta"])).code, Some(0));
+    let models: Vec<String> = sim.ledger().by_model.into_keys().collect();
+    assert_eq!(models, ["org/delta"]);
+    let nameless = world.lines("in.jsonl").into_iter().map(|mut line| {
+        line["body"].as_object_mut().unwrap().remove("model");
+        format!("{line}\n")
+    });
+    world.write("in.jsonl", nameless.collect::<String>());
+    let refused = world.overnight(&["batch", "-i", "in.jsonl", "-o", "other.jsonl", "--base-url", sim.url()]);
+    assert_eq!(refused.code, Some(3));
+    assert!(refused.stderr.contains("no line names a model") && refused.stderr.contains("--model"), "{refused:?}");
+    assert!(!world.path("other.jsonl.overnight").exists());
+}
+
+#[test]
+fn flags_for_the_engine_of_vllm_are_ignored_with_a_word() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&lines(3));
+    let flags = [
+        "--model",
+        "alpha",
+        "--max-inflight",
+        "4",
+        "--tensor-parallel-size",
+        "2",
+        "--max-model-len=8192",
+        "-pp",
+        "1",
+        "--enable-prefix-caching",
+        "--gpu_memory_utilization",
+        "0.9",
+        "--no-enable-chunked-prefill",
+    ];
+    let ran = world.overnight(&command(&sim, &flags));
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let told = "--tensor-parallel-size, --max-model-len, --pipeline-parallel-size, --enable-prefix-caching, \
+                --gpu-memory-utilization, --enable-chunked-prefill\n";
+    assert!(ran.stderr.contains(told), "{}", ran.stderr);
+    assert_eq!(world.lines("out.jsonl").len(), 3);
+    let quiet = world.overnight(&command(&sim, &["-q", "--model", "alpha", "--seed", "-1"]));
+    assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    for unknown in ["--max-model-length", "--enable-prefix-cache"] {
+        let ran = world.overnight(&command(&sim, &[unknown, "1"]));
+        assert_eq!(ran.code, Some(2), "{ran:?}");
+    }
+    assert_eq!(world.overnight(&["run", "job.toml", "--max-model-len", "1"]).code, Some(2), "only of a batch");
+    let help = world.overnight(&["batch", "--help"]).stdout;
+    assert!(help.contains("--max-inflight") && !help.contains("--tensor-parallel-size"), "{help}");
+}
+
+#[test]
+fn the_output_stands_for_the_job_in_other_commands() {
+    let sim = SimServer::start(json!({"script": [{"from": 3, "to": 4, "fault": "hang"}]}));
+    let world = world(&[lines(5), line("bad", "fail-400", "x")].concat());
+    let mut run = Running::start(&world, &command(&sim, &["--max-inflight", "1"]));
+    wait_until("two are done and the third hangs", || sim.ledger().requests == 3 || run.has_ended());
+    let status = world.overnight(&["status", "out.jsonl", "--json"]).summary();
+    assert_eq!((&status["job"], &status["state"]), (&json!("out.jsonl"), &json!("running")), "{status}");
+    run.signal("INT");
+    run.signal("INT");
+    let stopped = run.wait();
+    assert_eq!(stopped.code, Some(130), "{stopped:?}");
+    assert!(stopped.stdout.contains("`overnight export out.jsonl -o FILE` writes what is there"), "{}", stopped.stdout);
+    assert!(!world.path("out.jsonl").exists());
+    let so_far = world.overnight(&["export", "out.jsonl"]);
+    assert_eq!(so_far.stdout.lines().count(), 2, "{so_far:?}");
+    assert!(so_far.stdout.starts_with("{\"id\":\"batch_req_"), "{so_far:?}");
+
+    assert_eq!(world.overnight(&command(&sim, &[])).code, Some(4));
+    for job in ["out.jsonl", "out.jsonl.overnight", "out.jsonl.overnight/", "out.jsonl.overnight/batch.toml"] {
+        let report = world.overnight(&["report", job, "--json"]).summary();
+        assert_eq!((&report["job"], &report["totals"]["succeeded"]), (&json!("out.jsonl"), &json!(5)), "{job}");
+    }
+    assert!(world.overnight(&["errors", "out.jsonl"]).stdout.contains("invalid_request"));
+    let all = world.overnight(&["status"]).stdout;
+    assert!(all.contains("out.jsonl"), "{all}");
+    let retried = world.overnight(&["retry", "out.jsonl", "--model", "alpha", "--json"]);
+    assert_eq!((retried.code, &retried.summary()["rows"]["succeeded"]), (Some(0), &json!(6)), "{retried:?}");
+    let again = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((again.code, &again.summary()["attempts"]), (Some(0), &json!(0)), "{again:?}");
+    assert!(world.lines("out.jsonl").iter().all(|line| line["error"].is_null()));
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_sent_and_leaves_nothing() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&lines(6));
+    let plan = world.overnight(&command(&sim, &["--dry-run", "--json"]));
+    assert_eq!((plan.code, &plan.summary()["remaining"]), (Some(0), &json!(6)), "{plan:?}");
+    assert_eq!(sim.ledger().requests, 0);
+    assert!(!world.path("out.jsonl").exists() && !world.path("out.jsonl.overnight").exists());
+}
+
+#[test]
+fn standard_input_is_a_file_too() {
+    let sim = SimServer::start(json!({}));
+    let world = World::new();
+    let send = |input: &str| {
+        let mut command = world.command(&["batch", "-i", "-", "-o", "sub/out", "--base-url", sim.url(), "--json"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Ran::from(child.wait_with_output().unwrap())
+    };
+    let first = send(&lines(3));
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let more = send(&lines(4));
+    assert_eq!((&more.summary()["attempts"], world.lines("sub/out").len()), (&json!(1), 4), "{more:?}");
+}
+
+#[test]
+fn what_cannot_be_sent_is_told_before_anything_is() {
+    let world = world(DOCUMENTED);
+    let code = |args: &[&str]| {
+        let args: Vec<&str> = ["batch"].into_iter().chain(args.iter().copied()).collect();
+        let ran = world.overnight(&args);
+        assert!(!ran.stderr.is_empty());
+        (ran.code, ran.stderr)
+    };
+    let (missing, why) = code(&["-i", "in.jsonl", "-o", "out.jsonl"]);
+    assert_eq!(missing, Some(3));
+    assert!(why.contains("OPENAI_API_KEY is not set"), "{why}");
+    assert_eq!(code(&["-i", "in.jsonl", "-o", "-"]).0, Some(2));
+    assert_eq!(code(&["-i", "https://x.example/in.jsonl", "-o", "out.jsonl"]).0, Some(2));
+    assert_eq!(code(&["-i", "in.jsonl"]).0, Some(2));
+    assert_eq!(code(&["-i", "gone.jsonl", "-o", "out.jsonl"]).0, Some(3));
+    let (same, why) = code(&["-i", "in.jsonl", "-o", "in.jsonl", "--base-url", "http://127.0.0.1:9/v1"]);
+    assert_eq!(same, Some(3));
+    assert!(why.contains("would overwrite the input"), "{why}");
+    assert_eq!(world.read("in.jsonl"), DOCUMENTED);
+}
+
+#[test]
+fn an_empty_file_is_done_at_once() {
+    let sim = SimServer::start(json!({}));
+    let world = world("");
+    assert_eq!(world.overnight(&command(&sim, &[])).code, Some(0));
+    assert_eq!(world.read("out.jsonl"), "");
+}
