@@ -51,8 +51,7 @@ fn embeddings_stand_in_place_of_a_text_and_cost_their_input_alone() {
     assert_eq!(run(&world, 0)["attempts"], 2);
     let mut table = csv::Reader::from_path(world.path("out.csv")).unwrap();
     for (record, line) in table.records().zip(&lines) {
-        let numbers: Vec<f32> = serde_json::from_str(&record.unwrap()[2]).unwrap();
-        assert_eq!(json!(numbers), line["embedding"]);
+        assert_eq!(record.unwrap()[2], line["embedding"].to_string());
     }
 }
 
