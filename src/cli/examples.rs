@@ -90,7 +90,8 @@ Examples:
 pub const REPORT: &str = "\
 Examples:
   overnight report jobs/tag.toml                 the last run
-  overnight report jobs/tag.toml --run all       all nights together
+  overnight report jobs/tag.toml --run all       all nights side by side
+  overnight report jobs/tag.toml --format html -o night.html
   overnight report jobs/tag.toml --format markdown -o night.md
   overnight report jobs/tag.toml --json | jq .totals.cost_usd";
 

@@ -39,6 +39,7 @@ mod export;
 mod feed;
 mod ground;
 mod hedge;
+mod held;
 mod key;
 mod lagging;
 mod lock;

@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::board::Board;
+use super::held::Watch;
 use super::upstream::Upstream;
 use crate::event::{Event, ModelState, ModelView, RowCounts, Snapshot};
 use crate::limit::GateState;
-use crate::types::{AttemptLine, FailureKind, Latency, LogLine, OutcomeLine, RunNumber, Tally, Totals};
+use crate::types::{AttemptLine, FailureKind, Held, Latency, LogLine, OutcomeLine, RunNumber, Tally, Totals};
 
 /// The pace is told over this many last snapshots.
 const PACE_SNAPSHOTS: usize = 100;
@@ -33,6 +34,7 @@ pub(super) struct Progress {
     pace: VecDeque<(Instant, u64)>,
     /// The states that were told, one for each upstream.
     told: Vec<Told>,
+    watch: Watch,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -46,7 +48,8 @@ enum Told {
 }
 
 impl Progress {
-    pub fn new(board: Arc<Board>, upstreams: Arc<[Upstream]>, began: Instant) -> Self {
+    /// `held`: the waits of earlier invocations.
+    pub fn new(board: Arc<Board>, upstreams: Arc<[Upstream]>, began: Instant, held: Held) -> Self {
         let told = vec![Told::Open; upstreams.len()];
         Self {
             board,
@@ -59,6 +62,7 @@ impl Progress {
             began,
             pace: VecDeque::new(),
             told,
+            watch: Watch::new(held, began),
         }
     }
 
@@ -161,6 +165,17 @@ impl Progress {
             draining,
             rows,
         }
+    }
+
+    /// Adds to how long rows waited for each model.
+    pub fn watch(&mut self, now: Instant) {
+        let models = self.upstreams.iter().map(|upstream| (upstream, state_of(upstream, now)));
+        self.watch.look(self.run, models, now);
+    }
+
+    /// How long rows waited for each model.
+    pub fn held(&self) -> &Held {
+        self.watch.held()
     }
 
     /// What changed in the models' states since this was last asked: each change once, not for each row.

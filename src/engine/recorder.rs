@@ -25,7 +25,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, Key, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+use crate::types::{AttemptLine, Held, Key, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -77,6 +77,8 @@ pub(super) struct RecorderParts {
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
     pub price_sources: PriceSources,
+    /// How long rows waited for each model in earlier invocations.
+    pub held: Held,
     /// When the invocation began.
     pub began: Instant,
 }
@@ -116,7 +118,7 @@ impl Recorder {
         Self {
             flight: parts.store.flight(),
             resumed: parts.store.ledger().open_run().map(|run| run.run),
-            progress: Progress::new(parts.board, parts.upstreams, parts.began),
+            progress: Progress::new(parts.board, parts.upstreams, parts.began, parts.held),
             store: parts.store,
             stream: parts.stream,
             stop: parts.stop,
@@ -375,6 +377,7 @@ impl Recorder {
         let extra = serde_json::json!({
             "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
             "price_sources": self.price_sources.after(&self.progress.totals),
+            "held": self.progress.held(),
         });
         self.store.save_totals(&extra)
     }
@@ -392,6 +395,7 @@ impl Recorder {
             let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
             self.tell(&Event::Note { message: message.to_owned(), warning: false });
         }
+        self.progress.watch(now);
         for change in self.progress.state_changes(now) {
             self.tell(&change);
         }

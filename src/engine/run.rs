@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
+use serde::Deserialize;
+use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -46,7 +48,7 @@ use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
 use crate::store::{LogReader, Opened, StateDir, StateReader, Store, read_totals};
-use crate::types::{CallNumber, Key, TrailEntry};
+use crate::types::{CallNumber, Held, Key, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -307,6 +309,7 @@ impl Run {
         watcher: Watcher,
         began: Instant,
     ) -> Recorder {
+        let before = told_before(&self.state);
         Recorder::new(RecorderParts {
             store,
             dedupe,
@@ -319,8 +322,9 @@ impl Run {
             stream,
             job_name: self.plan.job.name.clone(),
             subset: self.subset.clone(),
-            whole_job: whole_job_before(&self.state),
+            whole_job: before.get("whole_job").and_then(Value::as_u64),
             price_sources: PriceSources::new(&self.plan, &self.state),
+            held: before.get("held").and_then(|held| Held::deserialize(held).ok()).unwrap_or_default(),
             began,
         })
     }
@@ -408,10 +412,10 @@ impl Run {
     }
 }
 
-/// How many rows the whole job had when an earlier invocation counted them.
-fn whole_job_before(state: &StateDir) -> Option<u64> {
+/// What an earlier invocation had to say besides its sums.
+fn told_before(state: &StateDir) -> Map<String, Value> {
     // Totals that cannot be read are written anew in a second.
-    read_totals(state).ok().flatten()?.extra.get("whole_job")?.as_u64()
+    read_totals(state).ok().flatten().map(|totals| totals.extra).unwrap_or_default()
 }
 
 /// Returns with the reason of a stop when its drain has taken too long.

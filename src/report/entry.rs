@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::Waste;
+use super::setback::waste;
 use crate::types::{Money, PriceSource, Tally, Usage, is_zero};
 
 /// How long calls with an answer took, in milliseconds; `None` where there were none.
@@ -63,6 +65,12 @@ pub struct Entry {
     pub cost_unknown_rows: u64,
     /// How long calls took.
     pub latency_ms: LatencyMs,
+    /// Answers that stopped at the output limit.
+    pub truncated: u64,
+    /// The part of the input tokens that the provider read from its cache, from 0 to 1; `None` where there were none.
+    pub cached_share: Option<f64>,
+    /// What was wasted, by reason.
+    pub wasted_by: Vec<Waste>,
     /// Where prices come from; `None` where nothing was asked.
     pub price_source: Option<PriceSource>,
 }
@@ -114,7 +122,16 @@ impl Entry {
             wasted_usd: known(tally.wasted_usd),
             cost_unknown_rows: tally.cost_unknown_rows,
             latency_ms: LatencyMs { p50: percentile(50), p95: percentile(95), p99: percentile(99) },
+            truncated: tally.truncated,
+            cached_share: ratio(tally.usage.cached_input_tokens, tally.usage.input_tokens),
+            wasted_by: waste(tally),
             price_source,
         }
     }
+}
+
+/// To four decimals.
+fn ratio(part: u64, whole: u64) -> Option<f64> {
+    let share = (u128::from(part) * 10_000).checked_div(u128::from(whole))?;
+    u32::try_from(share).ok().map(|share| f64::from(share) / 10_000.0)
 }

@@ -1,81 +1,16 @@
 //! From the sums of runs to a report.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use super::entry::Scope;
-use super::{Entry, ReportError};
-use crate::types::{Ledger, PossiblyBilled, PriceSource, RowsNow, RunNumber, Tally, TallyId, Totals};
-
-/// Which runs a report is about.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RunChoice {
-    /// The last one.
-    #[default]
-    Last,
-    /// All of them.
-    All,
-    /// This one.
-    Number(RunNumber),
-}
-
-/// A text that names no run.
-#[derive(Debug, thiserror::Error)]
-#[error("a run is `last`, `all` or its number")]
-pub struct ParseRunError;
-
-impl FromStr for RunChoice {
-    type Err = ParseRunError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "last" => Ok(Self::Last),
-            "all" => Ok(Self::All),
-            number => number.parse().map(Self::Number).map_err(|_| ParseRunError),
-        }
-    }
-}
-
-/// The runs that a report is about: a number, or `"all"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runs {
-    /// All of them.
-    All,
-    /// A single one.
-    One(RunNumber),
-}
-
-impl Runs {
-    /// What the rows of an entry are: over several runs a row that was sent again has ended more than once.
-    #[must_use]
-    pub fn rows_label(self) -> &'static str {
-        match self {
-            Self::All => "row ends",
-            Self::One(_) => "rows",
-        }
-    }
-}
-
-impl fmt::Display for Runs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::All => f.write_str("all runs"),
-            Self::One(run) => write!(f, "run {run}"),
-        }
-    }
-}
-
-impl Serialize for Runs {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::All => serializer.serialize_str("all"),
-            Self::One(run) => serializer.serialize_u32(*run),
-        }
-    }
-}
+use super::pace::latencies;
+use super::setback::kinds;
+use super::{Entry, KindOfFailure, LatencyRange, Night, ReportError, RunChoice, Runs, Throughput};
+use crate::types::{
+    Held, HeldBack, Ledger, Moment, PossiblyBilled, PriceSource, RowsNow, RunTotals, Tally, TallyId, Totals,
+};
 
 /// What was done and what it cost.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -84,6 +19,14 @@ pub struct Report {
     pub job: String,
     /// The run.
     pub run: Runs,
+    /// When the run began, or the first of them.
+    pub started_at: Moment,
+    /// When nothing remained of the run, or of the last of them; `None` while it goes on.
+    pub ended_at: Option<Moment>,
+    /// From the begin of a single run to its end, or to the last that is known of it; `None` over several.
+    pub elapsed_ms: Option<u64>,
+    /// The last moment that counts in it: the end, or while it goes on the last that is known of it.
+    pub as_of: Option<Moment>,
     /// All of it.
     pub totals: Entry,
     /// An entry for each model, by provider and name.
@@ -94,22 +37,37 @@ pub struct Report {
     pub by_task: Vec<Entry>,
     /// Calls whose end is not known: they are not in any cost above.
     pub possibly_billed: PossiblyBilled,
+    /// What went wrong, by kind; failures of calls that were overcome too.
+    pub failures: Vec<KindOfFailure>,
+    /// How long calls with an answer took, from the shortest to the longest.
+    pub latency_histogram: Vec<LatencyRange>,
+    /// A single run over time; `None` over several, and of runs so old that it is no longer kept.
+    pub throughput: Option<Throughput>,
+    /// How long rows waited for a model, and for what; kept of the last run alone.
+    pub held_back: Vec<HeldBack>,
+    /// All runs side by side, where the report is on all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<Night>,
     /// Where the job's rows stand now, whichever runs this is about; `None` where that is not known.
     pub rows_now: Option<RowsNow>,
 }
 
 impl Report {
-    /// The report on these runs; `source` tells where the price of a model (provider, name on the wire) comes from.
+    /// The report on these runs. `told_at`: the last moment that is known of the job, in milliseconds since 1970; `source`
+    /// tells where the price of a model (provider, name on the wire) comes from.
     ///
     /// # Errors
     /// [`ReportError::NoRun`] and [`ReportError::NoSuchRun`].
     pub fn new(
         job: &str,
         ledger: &Ledger,
+        told_at: Option<u64>,
         choice: RunChoice,
         source: &dyn Fn(&str, &str) -> PriceSource,
     ) -> Result<Self, ReportError> {
-        let (run, totals) = choose(ledger, choice)?;
+        let (run, chosen) = choose(ledger, choice)?;
+        let (Some(first), Some(last)) = (chosen.first(), chosen.last()) else { return Err(ReportError::NoRun) };
+        let totals = sum_of(chosen);
         let source = |id: &TallyId| (!id.provider.is_empty()).then(|| source(&id.provider, &id.model));
         let parts = |key: &dyn Fn(&TallyId) -> (String, String)| group(&totals, key, &source);
         let by_model = parts(&|id| (id.provider.clone(), id.model.clone()));
@@ -118,14 +76,29 @@ impl Report {
         let all = parts(&|_| (String::new(), String::new())).into_values().next();
         let (sum, sources) = all.unwrap_or_default();
         let entry = |scope: Scope<'_>, (tally, source): &Part| Entry::new(&scope, tally, source.clone());
+        let courses: Vec<_> = chosen.iter().map(|run| &run.course).collect();
+        let single = (chosen.len() == 1 && run != Runs::All).then_some(last);
         Ok(Self {
             job: job.to_owned(),
             run,
+            started_at: Moment(first.started_at),
+            ended_at: last.ended_at.map(Moment),
+            elapsed_ms: single.map(|run| run.elapsed_ms(told_at)),
+            as_of: last.ended_at.or(told_at).map(Moment),
+            failures: kinds(&sum, &courses),
+            latency_histogram: latencies(&sum.latency),
+            throughput: single.and_then(|run| Throughput::new(&run.course)),
+            runs: if run == Runs::All {
+                chosen.iter().map(|run| Night::new(run, told_at)).collect()
+            } else {
+                Vec::new()
+            },
             totals: entry(Scope::All, &(sum, sources)),
             by_model: by_model.iter().map(|((name, model), part)| entry(Scope::Model(name, model), part)).collect(),
             by_provider: by_provider.iter().map(|((name, _), part)| entry(Scope::Provider(name), part)).collect(),
             by_task: by_task.iter().map(|((name, _), part)| entry(Scope::Task(name), part)).collect(),
             possibly_billed: totals.possibly_billed,
+            held_back: Vec::new(),
             rows_now: None,
         })
     }
@@ -134,6 +107,13 @@ impl Report {
     #[must_use]
     pub fn with_rows(self, rows: Option<RowsNow>) -> Self {
         Self { rows_now: rows, ..self }
+    }
+
+    /// The same with how long rows waited, if it is on the run in which they did.
+    #[must_use]
+    pub fn with_held(self, held: Held) -> Self {
+        let held_back = if self.run == Runs::One(held.run) { held.models } else { Vec::new() };
+        Self { held_back, ..self }
     }
 
     /// All entries with the name of their scope, the sum first.
@@ -166,22 +146,23 @@ fn group(
     parts
 }
 
-fn choose(ledger: &Ledger, choice: RunChoice) -> Result<(Runs, Totals), ReportError> {
-    let last = ledger.runs.last().ok_or(ReportError::NoRun)?;
+fn choose(ledger: &Ledger, choice: RunChoice) -> Result<(Runs, &[RunTotals]), ReportError> {
+    let runs = &ledger.runs;
+    let last = runs.last().ok_or(ReportError::NoRun)?;
     match choice {
-        RunChoice::Last => Ok((Runs::One(last.run), last.totals.clone())),
+        RunChoice::Last => Ok((Runs::One(last.run), &runs[runs.len() - 1..])),
         RunChoice::Number(asked) => {
-            let found = ledger.runs.iter().find(|run| run.run == asked);
-            let found = found.ok_or(ReportError::NoSuchRun { asked, last: last.run })?;
-            Ok((Runs::One(asked), found.totals.clone()))
+            let at = runs.iter().position(|run| run.run == asked);
+            let at = at.ok_or(ReportError::NoSuchRun { asked, last: last.run })?;
+            Ok((Runs::One(asked), &runs[at..=at]))
         }
-        RunChoice::All => Ok((Runs::All, sum_of_runs(ledger))),
+        RunChoice::All => Ok((Runs::All, runs)),
     }
 }
 
-fn sum_of_runs(ledger: &Ledger) -> Totals {
+fn sum_of(runs: &[RunTotals]) -> Totals {
     let mut sum = Totals::default();
-    for run in &ledger.runs {
+    for run in runs {
         sum.merge(&run.totals);
     }
     sum

@@ -1,9 +1,11 @@
 //! The report as Markdown, to paste into an issue or a mail.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use super::{Entry, Report, Runs};
-use crate::types::{Money, RowCounts, RowsNow};
+use super::words::{counted, held_back, one_line, span};
+use super::{Entry, KindOfFailure, Night, Report, Runs, Waste};
+use crate::types::{Money, PossiblyBilled, RowCounts, RowsNow};
 
 /// A column behind the entry's name and its rows, and how its figure is written.
 type Column = (&'static str, fn(&Entry) -> String);
@@ -24,41 +26,125 @@ const COLUMNS: [Column; 13] = [
     ("price", |entry| entry.price_source.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
 ];
 
-/// A heading, what was possibly billed, and a table each for models, providers and tasks.
+/// A column of a table of runs.
+type NightColumn = (&'static str, fn(&Night) -> String);
+
+const NIGHT_COLUMNS: [NightColumn; 9] = [
+    ("run", |night| night.run.to_string()),
+    ("began", |night| night.started_at.to_string()),
+    ("took", |night| took(night.elapsed_ms)),
+    ("rows", |night| night.rows.to_string()),
+    ("succeeded", |night| night.succeeded.to_string()),
+    ("failed", |night| night.failed.to_string()),
+    ("cost USD", |night| with_unknown(night.cost_usd, night.cost_unknown_rows)),
+    ("wasted USD", |night| known(night.wasted_usd)),
+    ("USD per 1,000 rows", |night| night.cost_per_1000_rows_usd.map_or("-".to_owned(), |cost| cost.to_string())),
+];
+
+/// A heading, what stands out, and a table each for runs, models, providers, tasks and failures; no table of a single
+/// provider or task, which would say the same again.
 #[must_use]
 pub fn to_markdown(report: &Report) -> String {
     let mut text = format!("# {}, {}\n\n", escaped(&report.job), report.run);
-    if let Some(now) = &report.rows_now {
+    for line in notes(report) {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}\n", rows_now(now));
+        let _ = writeln!(text, "{line}\n");
     }
-    if report.run == Runs::All {
-        text.push_str("Row ends: a row that several runs sent counts once for each.\n\n");
-    }
-    let possibly = &report.possibly_billed;
-    if possibly.attempts > 0 {
-        let unpriced = match possibly.cost_unknown {
-            0 => String::new(),
-            calls => format!(", and {calls} without a known price"),
-        };
-        // As above.
-        let _ = writeln!(
-            text,
-            "Possibly billed, besides: {} calls whose end is not known, at most {} USD{unpriced}.\n",
-            possibly.attempts, possibly.max_cost_usd
-        );
-    }
+    nights(&mut text, &report.runs);
     let rows = report.run.rows_label();
     table(&mut text, "all", rows, std::slice::from_ref(&report.totals), |_| "total".to_owned());
     table(&mut text, "model", rows, &report.by_model, |entry| asked(&[&entry.provider, &entry.model]));
-    table(&mut text, "provider", rows, &report.by_provider, |entry| asked(&[&entry.provider]));
-    table(&mut text, "task", rows, &report.by_task, |entry| match entry.task.as_deref() {
-        None | Some("") => "(none)".to_owned(),
-        Some(task) => task.to_owned(),
-    });
+    if report.by_provider.len() > 1 {
+        table(&mut text, "provider", rows, &report.by_provider, |entry| asked(&[&entry.provider]));
+    }
+    if report.by_task.len() > 1 {
+        table(&mut text, "task", rows, &report.by_task, |entry| match entry.task.as_deref() {
+            None | Some("") => "(none)".to_owned(),
+            Some(task) => task.to_owned(),
+        });
+    }
+    failures(&mut text, &report.failures);
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
+}
+
+/// What the tables do not say, a paragraph each.
+fn notes(report: &Report) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(elapsed) = report.elapsed_ms {
+        let end = if report.ended_at.is_some() { "took" } else { "goes on, so far" };
+        notes.push(format!("Began {}, {end} {}.", report.started_at, took(elapsed)));
+    }
+    notes.extend(report.rows_now.as_ref().map(rows_now));
+    if report.run == Runs::All {
+        notes.push("Row ends: a row that several runs sent counts once for each.".to_owned());
+    }
+    let all = &report.totals;
+    if all.truncated > 0 {
+        notes.push(format!("Truncated: {} answers stopped at the output limit.", all.truncated));
+    }
+    if !all.wasted_by.is_empty() {
+        let part = |part: &Waste| format!("{} USD {}", part.cost_usd, phrase(part));
+        let parts: Vec<String> = all.wasted_by.iter().map(part).collect();
+        notes.push(format!("Wasted: {}.", parts.join(", ")));
+    }
+    notes.extend(possibly_billed(&report.possibly_billed));
+    let waits: Vec<String> = report.held_back.iter().filter_map(held_back).collect();
+    if !waits.is_empty() {
+        notes.push(format!("Rows waited: {}.", escaped(&waits.join("; "))));
+    }
+    notes
+}
+
+fn possibly_billed(possibly: &PossiblyBilled) -> Option<String> {
+    let unpriced = match possibly.cost_unknown {
+        0 => String::new(),
+        calls => format!(", and {calls} without a known price"),
+    };
+    let PossiblyBilled { attempts, max_cost_usd, .. } = possibly;
+    (*attempts > 0).then(|| {
+        format!(
+            "Possibly billed, besides: {attempts} calls whose end is not known, at most {max_cost_usd} USD{unpriced}."
+        )
+    })
+}
+
+/// `invalid_answer (12 calls)`.
+fn phrase(waste: &Waste) -> String {
+    match waste.calls {
+        0 => waste.reason.to_owned(),
+        calls => format!("{} ({})", waste.reason, counted(calls, "call")),
+    }
+}
+
+fn took(elapsed_ms: u64) -> String {
+    span(Duration::from_millis(elapsed_ms))
+}
+
+fn nights(text: &mut String, nights: &[Night]) {
+    if nights.is_empty() {
+        return;
+    }
+    // As above, also below.
+    let _ = writeln!(text, "| {} |", NIGHT_COLUMNS.map(|(name, _)| name).join(" | "));
+    let _ = writeln!(text, "|---:|---|{}", "---:|".repeat(NIGHT_COLUMNS.len() - 2));
+    for night in nights {
+        let _ = writeln!(text, "| {} |", NIGHT_COLUMNS.map(|(_, written)| written(night)).join(" | "));
+    }
+    text.push('\n');
+}
+
+fn failures(text: &mut String, kinds: &[KindOfFailure]) {
+    if kinds.is_empty() {
+        return;
+    }
+    text.push_str("| failure | rows | calls | wasted USD | for example | what to do |\n|---|---:|---:|---:|---|---|\n");
+    for kind in kinds {
+        let KindOfFailure { rows, calls, wasted_usd, advice, .. } = kind;
+        let example = kind.samples.first().map_or("-".to_owned(), |sample| verbatim(&sample.message));
+        let _ = writeln!(text, "| {} | {rows} | {calls} | {wasted_usd} | {example} | {advice} |", kind.kind);
+    }
 }
 
 fn rows_now(now: &RowsNow) -> String {
@@ -94,11 +180,14 @@ fn known(money: Option<Money>) -> String {
 }
 
 fn cost(entry: &Entry) -> String {
-    let known = known(entry.cost_usd);
-    if entry.cost_unknown_rows > 0 && entry.cost_usd.is_some() {
-        return format!("{known} + {} rows unknown", entry.cost_unknown_rows);
+    with_unknown(entry.cost_usd, entry.cost_unknown_rows)
+}
+
+fn with_unknown(cost: Option<Money>, unknown_rows: u64) -> String {
+    match cost {
+        Some(cost) if unknown_rows > 0 => format!("{cost} + {unknown_rows} rows unknown"),
+        Some(_) | None => known(cost),
     }
-    known
 }
 
 fn latency(entry: &Entry) -> String {
@@ -110,4 +199,9 @@ fn latency(entry: &Entry) -> String {
 /// A name cannot break its table.
 fn escaped(name: &str) -> String {
     name.replace('|', "\\|").replace(['\n', '\r'], " ")
+}
+
+/// Words of others in a table's cell: nothing in them is markup, names nobody and breaks out.
+fn verbatim(text: &str) -> String {
+    format!("`{}`", one_line(text).replace('`', "'").replace('|', "\\|"))
 }

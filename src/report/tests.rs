@@ -4,8 +4,13 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::types::{
-    Latency, Ledger, PossiblyBilled, PriceSource, RowCounts, RowsNow, RunTotals, Tally, TallyId, Totals, Usage,
+    Failure, FailureKind, Key, Latency, Ledger, LogLine, Money, Origin, OutcomeLine, PossiblyBilled, PriceSource,
+    RowCounts, RowsNow, RunEndLine, RunLine, RunTotals, Tally, TallyId, Totals, Usage,
 };
+
+/// 2026-01-31 00:40 UTC.
+const EVENING: u64 = 1_769_820_000_000;
+const MINUTE: u64 = 60_000;
 
 fn tally(succeeded: u64, fallbacks_out: u64, cost: &str) -> Tally {
     let mut latency = Latency::default();
@@ -49,9 +54,91 @@ fn ledger() -> Ledger {
     }
 }
 
-fn report(choice: RunChoice) -> Report {
+/// A line of a row that asked a model; the caller fills in how it ended.
+fn outcome(row: u64, at: u64, task: &str, provider: &str, model: &str) -> OutcomeLine {
+    let latency_ms = 300 + row % 7 * 150;
+    let line = json!({
+        "call": row, "key": Key([0; 16]), "row": row, "run": 1, "at": at, "task": task, "provider": provider, "model": model,
+        "attempts": 1, "cost": 0.00025, "row_cost": 0.00025, "latency_ms": latency_ms,
+        "usage": { "input_tokens": 400, "cached_input_tokens": 100, "output_tokens": 20, "reasoning_tokens": 5 },
+    });
+    serde_json::from_str(&line.to_string()).unwrap()
+}
+
+/// An attempt of the row that ends so.
+fn attempt(of: &OutcomeLine, kind: FailureKind, message: &str, cost: f64) -> LogLine {
+    let line = json!({
+        "call": of.call, "key": of.key, "row": of.row, "run": 1, "at": of.at - 1_000, "task": of.task, "latency_ms": 90,
+        "provider": of.provider, "model": of.model, "cost": cost,
+        "failure": { "kind": kind, "status": 429, "message": message },
+    });
+    LogLine::Attempt(serde_json::from_str(&line.to_string()).unwrap())
+}
+
+/// A night of four hours with all that can happen, counted from its lines; `text` stands wherever others have a say.
+pub(super) fn busy_night(text: &str) -> Ledger {
+    let mut ledger = Ledger::default();
+    ledger.count(&LogLine::Run(RunLine { run: 1, at: EVENING, offset: 0 }));
+    for row in 1..=240 {
+        let at = EVENING + row * MINUTE;
+        let mut line = outcome(row, at, "tag", "gateway", "small");
+        match row % 24 {
+            0 => {
+                line.failure = Some(Failure::new(FailureKind::Template, format!("no column {text}")));
+                (line.call, line.usage, line.cost) = (0, None, Some(Money::ZERO));
+                (line.provider, line.model, line.task) = (String::new(), String::new(), text.to_owned());
+            }
+            1..4 => ledger.count(&attempt(&line, FailureKind::RateLimited, "slow down", 0.0)),
+            4 => ledger.count(&attempt(&line, FailureKind::InvalidAnswer, text, 0.0001)),
+            5 => {
+                line.came_from = Some(Origin { provider: "gateway".to_owned(), model: "small".to_owned() });
+                (line.provider, line.model) = ("other".to_owned(), format!("large {text}"));
+                (line.cost, line.row_cost) = (None, None);
+            }
+            6 => {
+                line.failure =
+                    Some(Failure { kind: FailureKind::Refusal, status: Some(200), message: text.to_owned() });
+            }
+            7 => line.truncated = true,
+            _ => line.task = "sum".to_owned(),
+        }
+        ledger.count(&LogLine::Outcome(Box::new(line)));
+    }
+    let mut cut = outcome(241, EVENING + 240 * MINUTE, "tag", "gateway", "small");
+    (cut.possibly_billed, cut.cost, cut.usage) = (true, None, None);
+    cut.worst_cost = Some(Money::from_pico(9_000_000_000));
+    cut.failure = Some(Failure::new(FailureKind::Timeout, "no answer within 10m"));
+    ledger.count(&LogLine::Outcome(Box::new(cut)));
+    ledger.count(&LogLine::RunEnd(RunEndLine { run: 1, at: EVENING + 241 * MINUTE }));
+    ledger
+}
+
+/// Two nights, and a third in which nothing was to do.
+pub(super) fn ledger_of_nights() -> Ledger {
+    let mut ledger = busy_night("no such column");
+    for (run, rows) in [(2, 50), (3, 0)] {
+        let at = EVENING + u64::from(run - 1) * 24 * 60 * MINUTE;
+        ledger.count(&LogLine::Run(RunLine { run, at, offset: 0 }));
+        for row in 1..=rows {
+            ledger.count(&LogLine::Outcome(Box::new(outcome(row, at + row * 1_000, "tag", "gateway", "small"))));
+        }
+        if run == 2 {
+            ledger.count(&LogLine::RunEnd(RunEndLine { run, at: at + 51_000 }));
+        }
+    }
+    ledger
+}
+
+/// As the command makes it, some minutes after the last thing that is known.
+pub(super) fn report_on(ledger: &Ledger, choice: RunChoice) -> Report {
     let source = |_: &str, model: &str| if model == "small" { PriceSource::JobFile } else { PriceSource::Unknown };
-    Report::new("night", &ledger(), choice, &source).unwrap()
+    let name = ledger.runs[0].course.samples.of(FailureKind::InvalidAnswer).first();
+    let name = name.map_or("night".to_owned(), |sample| sample.message.clone());
+    Report::new(&name, ledger, Some(EVENING + 60 * 60 * MINUTE), choice, &source).unwrap()
+}
+
+fn report(choice: RunChoice) -> Report {
+    report_on(&ledger(), choice)
 }
 
 fn parsed(choice: RunChoice) -> Value {
@@ -84,28 +171,15 @@ fn a_report_is_on_the_last_run_on_all_or_on_the_one_asked_for() {
     let all = parsed(RunChoice::All);
     assert_eq!((&all["run"], &all["totals"]["succeeded"]), (&json!("all"), &json!(15)));
     assert_eq!(all["possibly_billed"]["attempts"], 2);
-    let missing = Report::new("night", &ledger(), RunChoice::Number(3), &|_, _| PriceSource::Unknown);
+    let missing = Report::new("night", &ledger(), None, RunChoice::Number(3), &|_, _| PriceSource::Unknown);
     assert!(matches!(missing, Err(ReportError::NoSuchRun { asked: 3, last: 2 })));
-    let none = Report::new("night", &Ledger::default(), RunChoice::All, &|_, _| PriceSource::Unknown);
+    let none = Report::new("night", &Ledger::default(), None, RunChoice::All, &|_, _| PriceSource::Unknown);
     assert!(matches!(none, Err(ReportError::NoRun)));
 }
 
 #[test]
 fn csv_has_all_scopes_under_one_header() {
-    insta::assert_snapshot!(to_csv(&report(RunChoice::Last)).unwrap(), @r"
-    scope,provider,model,task,rows,succeeded,failed,attempts,rate_limited,retries,fallbacks_in,fallbacks_out,input_tokens,cached_input_tokens,output_tokens,reasoning_tokens,cost_usd,wasted_usd,cost_unknown_rows,latency_p50_ms,latency_p95_ms,latency_p99_ms,price_source,possibly_billed_max_cost_usd
-    total,,,,13,12,1,16,0,0,4,4,120,0,12,0,0.5001,0,4,300,4000,4000,mixed,
-    model,,,,1,0,1,0,0,0,0,0,0,0,0,0,0,0,0,,,,,
-    model,gateway,small,,12,8,0,12,0,0,0,4,80,0,8,0,0.5001,0,0,300,4000,4000,job file,
-    model,other,new|model,,4,4,0,4,0,0,4,0,40,0,4,0,,,4,300,4000,4000,unknown,
-    provider,,,,1,0,1,0,0,0,0,0,0,0,0,0,0,0,0,,,,,
-    provider,gateway,,,12,8,0,12,0,0,0,4,80,0,8,0,0.5001,0,0,300,4000,4000,job file,
-    provider,other,,,4,4,0,4,0,0,4,0,40,0,4,0,,,4,300,4000,4000,unknown,
-    task,,,,1,0,1,0,0,0,0,0,0,0,0,0,0,0,0,,,,,
-    task,,,sum,2,2,0,2,0,0,0,0,20,0,2,0,0.5,0,0,300,4000,4000,job file,
-    task,,,tag,10,10,0,14,0,0,4,4,100,0,10,0,0.0001,0,4,300,4000,4000,mixed,
-    possibly_billed,,,,,,,1,,,,,,,,,,,,,,,,0.01
-    ");
+    insta::assert_snapshot!(to_csv(&report(RunChoice::Last)).unwrap());
 }
 
 #[test]
@@ -122,31 +196,48 @@ fn over_all_runs_markdown_counts_row_ends_and_tells_the_rows_as_they_are_now() {
 
 #[test]
 fn markdown_has_a_table_for_each_scope() {
-    insta::assert_snapshot!(to_markdown(&report(RunChoice::Last)), @r"
-    # night, run 2
+    insta::assert_snapshot!(to_markdown(&report(RunChoice::Last)));
+}
 
-    Possibly billed, besides: 1 calls whose end is not known, at most 0.01 USD.
+#[test]
+fn the_parts_add_up_to_the_whole() {
+    for (ledger, choice) in [(busy_night("x"), RunChoice::Last), (ledger_of_nights(), RunChoice::All)] {
+        let report = report_on(&ledger, choice);
+        let all = &report.totals;
+        for parts in [&report.by_model, &report.by_provider, &report.by_task] {
+            let sum = |figure: fn(&Entry) -> u64| parts.iter().map(figure).sum::<u64>();
+            assert_eq!((sum(|e| e.succeeded), sum(|e| e.failed)), (all.succeeded, all.failed));
+            assert_eq!((sum(|e| e.attempts), sum(|e| e.rate_limited)), (all.attempts, all.rate_limited));
+            assert_eq!((sum(|e| e.input_tokens), sum(|e| e.truncated)), (all.input_tokens, all.truncated));
+            let known = |figure: fn(&Entry) -> Option<Money>| parts.iter().filter_map(figure).sum::<Money>();
+            assert_eq!((Some(known(|e| e.cost_usd)), Some(known(|e| e.wasted_usd))), (all.cost_usd, all.wasted_usd));
+        }
+        assert_eq!(report.failures.iter().map(|kind| kind.rows).sum::<u64>(), all.failed);
+        let wasted: Money = all.wasted_by.iter().map(|part| part.cost_usd).sum();
+        assert_eq!(Some(wasted), all.wasted_usd);
+        assert_eq!(wasted, report.failures.iter().map(|kind| kind.wasted_usd).sum());
+        let steps = report.throughput.iter().flat_map(|throughput| &throughput.steps);
+        let over_time =
+            steps.fold((0, 0), |(rows, calls), step| (rows + step.succeeded + step.failed, calls + step.attempts));
+        assert!(choice == RunChoice::All || over_time == (all.rows, all.attempts), "{over_time:?}");
+        let nights: (u64, Money) = report
+            .runs
+            .iter()
+            .fold((0, Money::ZERO), |sum, run| (sum.0 + run.rows, sum.1 + run.cost_usd.unwrap_or_default()));
+        assert!(choice == RunChoice::Last || nights == (all.rows, all.cost_usd.unwrap_or_default()), "{nights:?}");
+    }
+}
 
-    | all | rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
-    |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-    | total | 13 | 12 | 1 | 16 | 0 | 0 | 4/4 | 120 | 0 | 12 | 0.5001 + 4 rows unknown | 0 | 300/4000/4000 | mixed |
+#[test]
+fn a_busy_night_in_markdown() {
+    insta::assert_snapshot!(to_markdown(&report_on(&busy_night("no `such` | <b>column</b>\n@all"), RunChoice::Last)));
+}
 
-    | model | rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
-    |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-    | (not sent) | 1 | 0 | 1 | 0 | 0 | 0 | 0/0 | 0 | 0 | 0 | 0 | 0 | -/-/- | - |
-    | gateway/small | 12 | 8 | 0 | 12 | 0 | 0 | 0/4 | 80 | 0 | 8 | 0.5001 | 0 | 300/4000/4000 | job file |
-    | other/new\|model | 4 | 4 | 0 | 4 | 0 | 0 | 4/0 | 40 | 0 | 4 | unknown | unknown | 300/4000/4000 | unknown |
-
-    | provider | rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
-    |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-    | (not sent) | 1 | 0 | 1 | 0 | 0 | 0 | 0/0 | 0 | 0 | 0 | 0 | 0 | -/-/- | - |
-    | gateway | 12 | 8 | 0 | 12 | 0 | 0 | 0/4 | 80 | 0 | 8 | 0.5001 | 0 | 300/4000/4000 | job file |
-    | other | 4 | 4 | 0 | 4 | 0 | 0 | 4/0 | 40 | 0 | 4 | unknown | unknown | 300/4000/4000 | unknown |
-
-    | task | rows | succeeded | failed | attempts | rate limited | retries | fallbacks in/out | tokens in | cached | tokens out | cost USD | wasted USD | p50/p95/p99 ms | price |
-    |---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---|
-    | (none) | 1 | 0 | 1 | 0 | 0 | 0 | 0/0 | 0 | 0 | 0 | 0 | 0 | -/-/- | - |
-    | sum | 2 | 2 | 0 | 2 | 0 | 0 | 0/0 | 20 | 0 | 2 | 0.5 | 0 | 300/4000/4000 | job file |
-    | tag | 10 | 10 | 0 | 14 | 0 | 0 | 4/4 | 100 | 0 | 10 | 0.0001 + 4 rows unknown | 0 | 300/4000/4000 | mixed |
-    ");
+#[test]
+fn nights_in_every_format() {
+    let report = report_on(&ledger_of_nights(), RunChoice::All);
+    insta::assert_snapshot!("nights_csv", to_csv(&report).unwrap());
+    insta::assert_snapshot!("nights_markdown", to_markdown(&report));
+    let json = to_json(&report).unwrap();
+    insta::assert_snapshot!("nights_json", json.replace(",\"", ",\n\""));
 }

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Each doubling has this many buckets, as a power of two; times below it have a bucket each.
 const BITS: u32 = 5;
 const BUCKETS: u64 = 1 << BITS;
+/// So many of them are shown as one.
+const RANGE: u16 = 8;
 
 /// Counts of latencies in milliseconds, in buckets that grow with them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,18 @@ impl Latency {
         found.or(self.buckets.last()).map(|(bucket, _)| middle(*bucket))
     }
 
+    /// How many calls took at least so many milliseconds, and less than so many: ranges without a gap between the shortest
+    /// and the longest, four for each doubling.
+    pub fn ranges(&self) -> impl Iterator<Item = (u64, u64, u64)> {
+        let range = |bucket: u16| bucket / RANGE;
+        let ends = self.buckets.first().zip(self.buckets.last());
+        let numbers = ends.map(|((first, _), (last, _))| range(*first)..=range(*last));
+        numbers.into_iter().flatten().map(move |number| {
+            let within = self.buckets.iter().filter(|(bucket, _)| range(*bucket) == number);
+            (least(number * RANGE), least((number + 1) * RANGE), within.map(|(_, count)| count).sum())
+        })
+    }
+
     fn add_to(&mut self, bucket: u16, count: u64) {
         match self.buckets.binary_search_by_key(&bucket, |(bucket, _)| *bucket) {
             Ok(at) => self.buckets[at].1 += count,
@@ -68,11 +82,18 @@ fn bucket(millis: u64) -> u16 {
 
 /// The middle of what falls into the bucket.
 fn middle(bucket: u16) -> u64 {
-    let bucket = u64::from(bucket);
-    let doublings = (bucket / BUCKETS).saturating_sub(1);
-    let least = u128::from(bucket - doublings * BUCKETS) << doublings;
-    let middle = least + (1_u128 << doublings) / 2;
-    u64::try_from(middle).unwrap_or(u64::MAX)
+    least(bucket).saturating_add((1 << doublings(bucket)) / 2)
+}
+
+/// The shortest that falls into the bucket.
+fn least(bucket: u16) -> u64 {
+    let doublings = doublings(bucket);
+    let least = u128::from(u64::from(bucket) - doublings * BUCKETS) << doublings;
+    u64::try_from(least).unwrap_or(u64::MAX)
+}
+
+fn doublings(bucket: u16) -> u64 {
+    (u64::from(bucket) / BUCKETS).saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -94,6 +115,19 @@ mod tests {
         let latency = of(&[1, 2, 3, 31]);
         assert_eq!([50, 75, 100].map(|percent| latency.percentile(percent)), [Some(2), Some(3), Some(31)]);
         assert_eq!(Latency::default().percentile(50), None);
+    }
+
+    #[test]
+    fn ranges_have_no_gap_and_lose_no_call() {
+        let latency = of(&[7, 8, 40, 256, 257, 319, 320, 1_000]);
+        let ranges: Vec<_> = latency.ranges().collect();
+        assert_eq!(ranges[..3], [(0, 8, 1), (8, 16, 1), (16, 24, 0)]);
+        assert!(ranges.contains(&(256, 320, 3)) && ranges.contains(&(320, 384, 1)), "{ranges:?}");
+        assert_eq!(ranges.last(), Some(&(896, 1_024, 1)));
+        assert!(ranges.windows(2).all(|pair| pair[0].1 == pair[1].0), "{ranges:?}");
+        assert_eq!(ranges.iter().map(|(_, _, calls)| calls).sum::<u64>(), latency.count());
+        assert_eq!(of(&[u64::MAX]).ranges().count(), 1);
+        assert_eq!(Latency::default().ranges().count(), 0);
     }
 
     #[test]

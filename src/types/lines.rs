@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{
-    CallNumber, Charges, DailyRequests, Endpoint, Failure, FailureKind, Key, Money, RecentCharges, RowHash, RunNumber,
-    Totals, Usage,
+    CallNumber, Charges, Course, DailyRequests, Endpoint, Failure, FailureKind, Key, Money, RecentCharges, RowHash,
+    RunNumber, Totals, Usage,
 };
 
 /// One line of the log.
@@ -56,6 +56,9 @@ pub struct CarriedLine {
     pub next_call: CallNumber,
     /// Their sums.
     pub totals: Totals,
+    /// When they came, and what went wrong.
+    #[serde(default, skip_serializing_if = "Course::is_empty")]
+    pub course: Course,
     /// What they count against budgets of a run.
     #[serde(default)]
     pub charged: Charges,
@@ -71,6 +74,7 @@ impl CarriedLine {
     /// Takes in a line that is forgotten.
     pub fn count(&mut self, line: &LogLine) {
         self.totals.count(line);
+        self.course.count(line);
         self.requests.count(line);
         if let Some((task, at, amount)) = line.charge() {
             self.charged.add(task, amount);

@@ -4,9 +4,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AttemptLine, Charges, DailyRequests, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine, RecentCharges,
-    RunNumber, Usage, is_zero,
+    AttemptLine, Charges, Course, DailyRequests, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine,
+    RecentCharges, RunNumber, Setback, Setbacks, Usage, is_zero,
 };
+
+/// Of so many runs it is kept how they went; of older ones their sums.
+const KEPT_COURSES: usize = 32;
 
 /// What the sums are kept by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,6 +53,12 @@ pub struct Tally {
     pub wasted_usd: Money,
     /// Rows whose cost is not, or not wholly, known.
     pub cost_unknown_rows: u64,
+    /// Calls and rows that ended badly, by kind, with their part of what was wasted.
+    #[serde(skip_serializing_if = "Setbacks::is_empty")]
+    pub failures: Setbacks,
+    /// Good answers of calls whose row had been answered by another call, and what they cost.
+    #[serde(skip_serializing_if = "Setback::is_empty")]
+    pub overtaken: Setback,
     /// How long the calls took that brought an answer.
     #[serde(skip_serializing_if = "Latency::is_empty")]
     pub latency: Latency,
@@ -71,6 +80,8 @@ impl Tally {
         self.cost_usd += other.cost_usd;
         self.wasted_usd += other.wasted_usd;
         self.cost_unknown_rows += other.cost_unknown_rows;
+        self.failures.merge(&other.failures);
+        self.overtaken.merge(&other.overtaken);
         self.latency.merge(&other.latency);
     }
 }
@@ -132,6 +143,16 @@ impl Totals {
         self.possibly_billed.merge(&other.possibly_billed);
     }
 
+    /// The same less what is broken down by kind of failure, which earlier versions did not keep.
+    #[must_use]
+    pub fn without_kinds(&self) -> Self {
+        let mut bare = self.clone();
+        for (_, tally) in &mut bare.tallies {
+            (tally.failures, tally.overtaken) = (Setbacks::default(), Setback::default());
+        }
+        bare
+    }
+
     /// The sums over all tasks and models.
     #[must_use]
     pub fn sum(&self) -> Tally {
@@ -169,8 +190,16 @@ impl Totals {
             self.possibly_billed.add(line.worst_cost);
         }
         let tally = self.tally(&line.task, &line.provider, &line.model);
+        let failure = line.failure.as_ref().map(|failure| failure.kind);
+        let setback = Setback { calls: 1, rows: 0, wasted_usd: line.cost.unwrap_or_default() };
+        match failure {
+            Some(kind) => tally.failures.add(kind, &setback),
+            // Where it was cut, it stands among those that were possibly billed.
+            None if line.possibly_billed => {}
+            None => tally.overtaken.merge(&setback),
+        }
         tally.attempts += 1;
-        tally.rate_limited += u64::from(is_rate_limit(line.failure.as_ref().map(|failure| failure.kind)));
+        tally.rate_limited += u64::from(is_rate_limit(failure));
         tally.retries += u64::from(line.retry);
         tally.usage += line.usage.unwrap_or_default();
         tally.cost_usd += line.cost.unwrap_or_default();
@@ -200,8 +229,10 @@ impl Totals {
         tally.usage += line.usage.unwrap_or_default();
         tally.cost_usd += line.cost.unwrap_or_default();
         tally.cost_unknown_rows += u64::from(line.row_cost.is_none());
-        if failure.is_some() {
-            tally.wasted_usd += line.cost.unwrap_or_default();
+        if let Some(kind) = failure {
+            let wasted_usd = line.cost.unwrap_or_default();
+            tally.wasted_usd += wasted_usd;
+            tally.failures.add(kind, &Setback { calls: u64::from(called), rows: 1, wasted_usd });
         }
         if called && (failure.is_none() || line.usage.is_some()) {
             tally.latency.add(line.latency_ms);
@@ -209,7 +240,7 @@ impl Totals {
     }
 }
 
-fn is_rate_limit(kind: Option<FailureKind>) -> bool {
+pub(super) fn is_rate_limit(kind: Option<FailureKind>) -> bool {
     matches!(kind, Some(FailureKind::RateLimited | FailureKind::DailyQuota))
 }
 
@@ -227,9 +258,20 @@ pub struct RunTotals {
     pub ended_at: Option<u64>,
     /// Its sums, over all resumes.
     pub totals: Totals,
+    /// How it went; empty where newer runs have taken its place.
+    #[serde(default, skip_serializing_if = "Course::is_empty")]
+    pub course: Course,
     /// What counts against its budgets.
     #[serde(default)]
     pub charged: Charges,
+}
+
+impl RunTotals {
+    /// From its begin to its end, or to the last that is known of the job, in milliseconds.
+    #[must_use]
+    pub fn elapsed_ms(&self, told_at: Option<u64>) -> u64 {
+        self.ended_at.or(told_at).unwrap_or(self.started_at).saturating_sub(self.started_at)
+    }
 }
 
 /// The sums of all runs of a job, the last one at the end.
@@ -255,6 +297,10 @@ impl Ledger {
                 let run =
                     RunTotals { run: begin.run, started_at: begin.at, offset: begin.offset, ..RunTotals::default() };
                 self.runs.push(run);
+                let too_old = self.runs.len().checked_sub(KEPT_COURSES + 1);
+                if let Some(old) = too_old.and_then(|at| self.runs.get_mut(at)) {
+                    old.course = Course::default();
+                }
             }
             LogLine::RunEnd(end) => {
                 if let Some(run) = self.runs.last_mut() {
@@ -264,6 +310,7 @@ impl Ledger {
             LogLine::Attempt(_) | LogLine::Outcome(_) | LogLine::Carried(_) => {
                 if let Some(run) = self.runs.last_mut() {
                     run.totals.count(line);
+                    run.course.count(line);
                 }
             }
         }

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::world::World;
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
@@ -21,6 +21,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/job-file.md",
     "docs/limits.md",
     "docs/prices.md",
+    "docs/report.md",
 ];
 
 /// Resembles no key, so that the hint lists all that are known.

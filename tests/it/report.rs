@@ -203,11 +203,30 @@ fn agree_with_files(world: &World, report: &Value) {
         let rows = number(model, "succeeded") + number(model, "failed") + number(model, "fallbacks_out");
         assert_eq!(number(model, "rows"), rows);
     }
+    broken_down(report);
     for scope in ["by_model", "by_provider", "by_task"] {
         for field in ["succeeded", "failed", "attempts", "retries", "input_tokens", "output_tokens"] {
             let sum: u64 = report[scope].as_array().unwrap().iter().map(|entry| number(entry, field)).sum();
             assert_eq!(sum, number(totals, field), "{scope} {field}");
         }
+    }
+}
+
+/// What is told by kind, by reason and over time adds up to the whole.
+fn broken_down(report: &Value) {
+    let sum = |list: &Value, field: &str| list.as_array().unwrap().iter().map(|part| number(part, field)).sum::<u64>();
+    let totals = &report["totals"];
+    assert_eq!(sum(&report["failures"], "rows"), number(totals, "failed"));
+    let steps = &report["throughput"]["steps"];
+    for field in ["succeeded", "failed", "attempts", "rate_limited"] {
+        assert_eq!(sum(steps, field), number(totals, field), "{field} over time");
+    }
+    let wasted = totals["wasted_by"].as_array().unwrap().iter().map(|part| money(&part["cost_usd"]));
+    assert_eq!(wasted.sum::<Money>(), money(&totals["wasted_usd"]));
+    let calls = sum(&report["latency_histogram"], "calls");
+    assert!(calls >= number(totals, "succeeded") && calls <= number(totals, "attempts"), "{calls}");
+    for kind in report["failures"].as_array().unwrap() {
+        assert!(!kind["samples"].as_array().unwrap().is_empty(), "{kind}");
     }
 }
 
@@ -243,7 +262,7 @@ fn errors_agree(world: &World, input_is_as_it_was: bool) {
 
 fn figures(report: &Value) -> Value {
     let mut figures = report.clone();
-    figures.as_object_mut().unwrap().remove("rows_now");
+    figures.as_object_mut().unwrap().retain(|name, _| name != "rows_now" && name != "held_back");
     figures
 }
 
@@ -257,7 +276,7 @@ fn one_night_after_the_other(world: &World, sim: &SimServer) {
     assert_eq!(ran.status.code(), Some(4), "{ran:?}");
     let second = told(world, &["report", "jobs/night.toml"]);
     assert_eq!((&first["run"], &second["run"]), (&json!(1), &json!(2)));
-    // All but how the rows stand now.
+    // All but how the rows stand now, and what the last run alone has.
     let again = told(world, &["report", "jobs/night.toml", "--run", "1"]);
     assert_eq!(again["rows_now"], second["rows_now"]);
     assert_eq!(figures(&again), figures(&first));
@@ -268,6 +287,14 @@ fn one_night_after_the_other(world: &World, sim: &SimServer) {
         assert_eq!(number(&all["totals"], field), sum, "{field}");
     }
     agree_with_simulator(&all, &sim.ledger());
+    let nights = all["runs"].as_array().unwrap();
+    for (night, report) in nights.iter().zip([&first, &second]) {
+        assert_eq!((&night["run"], &night["elapsed_ms"]), (&report["run"], &report["elapsed_ms"]));
+        for field in ["rows", "failed", "attempts", "cost_usd", "wasted_usd"] {
+            assert_eq!(night[field], report["totals"][field], "{field}");
+        }
+    }
+    assert_eq!((nights.len(), &first["runs"]), (2, &json!(null)));
     let missing = world.overnight(&["report", "jobs/night.toml", "--run", "7"]);
     assert_eq!(missing.code, Some(2));
     assert!(missing.stderr.contains("runs 1 to 2"), "{missing:?}");
@@ -323,6 +350,12 @@ fn every_format_has_the_same_figures_and_texts_fit_eighty_columns() {
     let mut entries = vec![&report["totals"]];
     entries.extend(["by_model", "by_provider", "by_task"].iter().flat_map(|scope| report[*scope].as_array().unwrap()));
     let lines: Vec<BTreeMap<String, String>> = reader.deserialize().map(Result::unwrap).collect();
+    let (kinds, lines): (Vec<_>, Vec<_>) = lines.into_iter().partition(|line| line["scope"] == "failure");
+    let of_kind = |line: &BTreeMap<String, String>| json!([line["kind"], line["rows"], line["attempts"]]);
+    let told = report["failures"].as_array().unwrap().iter();
+    let told: Vec<Value> =
+        told.map(|kind| json!([kind["kind"], kind["rows"].to_string(), kind["calls"].to_string()])).collect();
+    assert_eq!(kinds.iter().map(of_kind).collect::<Vec<_>>(), told);
     assert!(csv.starts_with("scope,provider,model,task,rows,"), "{csv}");
     assert_eq!(lines.len(), entries.len());
     for (line, entry) in lines.iter().zip(entries) {
@@ -333,6 +366,13 @@ fn every_format_has_the_same_figures_and_texts_fit_eighty_columns() {
         assert_eq!(line["cost_usd"], cost);
     }
 
+    let written = world.overnight(&["report", "jobs/night.toml", "--format", "html", "-o", "report.html"]);
+    assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""));
+    let page = world.read("report.html");
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("<h1>night</h1>"), "{page}");
+    for field in ["rows", "attempts", "cost_usd", "input_tokens"] {
+        assert!(page.contains(&format!("<data value=\"{}\">", report["totals"][field])), "{field}: {page}");
+    }
     let written = world.overnight(&["report", "jobs/night.toml", "--format", "markdown", "-o", "report.md"]);
     assert_eq!((written.code, written.stdout.as_str()), (Some(0), ""));
     assert!(world.read("report.md").contains("| p/flaky-40 | "), "{}", world.read("report.md"));

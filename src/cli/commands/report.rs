@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::Path;
 
 use overnight::job::Job;
-use overnight::report::{Report, to_csv, to_json, to_markdown};
+use overnight::report::{Report, to_csv, to_html, to_json, to_markdown};
 use overnight::store::Standing;
-use overnight::types::{Money, PriceSource};
+use overnight::types::{Held, Money, PriceSource};
 
 use super::standing::{ReadError, load, rows_now, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
@@ -30,13 +30,15 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     let source = |provider: &str, model: &str| price_source(&job, &standing, provider, model);
     // Totals that are lost do not tell how many rows there are.
     let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
-    let report = Report::new(&job.name, &standing.ledger, args.run, &source)?.with_rows(rows);
+    let report = Report::new(&job.name, &standing.ledger, standing.at, args.run, &source)?;
+    let report = report.with_rows(rows).with_held(held(&standing));
     let text = match args.format {
         ReportFormat::Json => to_json(&report)?,
         ReportFormat::Table if global.json => to_json(&report)?,
         ReportFormat::Csv => to_csv(&report)?,
         ReportFormat::Markdown => to_markdown(&report),
-        ReportFormat::Table => screen::report_text(&report),
+        ReportFormat::Html => to_html(&report)?,
+        ReportFormat::Table => screen::report_text(&report, &args.job),
     };
     match args.output.as_deref().filter(|path| *path != Path::new("-")) {
         None => print(&text),
@@ -45,6 +47,12 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
         })?,
     }
     Ok(())
+}
+
+/// How long rows of the last run waited for its models, as far as that was told.
+fn held(standing: &Standing) -> Held {
+    let told = standing.extra.get("held").cloned().unwrap_or_default();
+    serde_json::from_value(told).unwrap_or_default()
 }
 
 /// Where a model's price came from when it ran, else where it comes from now. One that the job no longer has was priced

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use overnight::job::Job;
 use overnight::store::Standing;
-use overnight::types::{Money, RowsNow, RunTotals, Tally};
+use overnight::types::{Money, RowsNow, Tally};
 use serde_json::Value;
 
 use super::standing::{ReadError, load, rows_now, standing};
@@ -153,7 +153,7 @@ fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
         all_runs_cost_usd: known_cost(&all_runs),
         all_runs_cost_unknown_rows: all_runs.cost_unknown_rows,
         possibly_billed: run.map(|run| run.totals.possibly_billed).unwrap_or_default(),
-        elapsed_ms: run.map_or(0, |run| elapsed_ms(run, standing.at)),
+        elapsed_ms: run.map_or(0, |run| run.elapsed_ms(standing.at)),
         job_file: job_file.to_owned(),
     }
 }
@@ -171,8 +171,4 @@ fn state(standing: &Standing) -> State {
         (None, Some("finished")) if standing.ledger.open_run().is_none() => State::Finished,
         (None, _) => State::Stopped,
     }
-}
-
-fn elapsed_ms(run: &RunTotals, told_at: Option<u64>) -> u64 {
-    run.ended_at.or(told_at).unwrap_or(run.started_at).saturating_sub(run.started_at)
 }

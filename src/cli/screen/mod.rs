@@ -19,7 +19,8 @@ mod status;
 mod summary;
 mod survey;
 mod table;
-mod words;
+
+use overnight::report::words;
 
 pub use choice::{LogWriter, ProgressMode, Screen};
 pub use explanation::explanation_text;

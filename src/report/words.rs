@@ -3,10 +3,11 @@
 
 use std::time::Duration;
 
-use overnight::types::Money;
+use crate::types::{HeldBack, Moment, Money};
 
 /// `1,234,567`.
-pub(super) fn count(number: u64) -> String {
+#[must_use]
+pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -19,7 +20,8 @@ pub(super) fn count(number: u64) -> String {
 }
 
 /// At most six characters: `9,999`, `12.3k`, `4M`, `678.9G`.
-pub(super) fn short(number: u64) -> String {
+#[must_use]
+pub fn short(number: u64) -> String {
     const TENTHS: [(u64, char); 3] = [(100, 'k'), (100_000, 'M'), (100_000_000, 'G')];
     if number < 10_000 {
         return count(number);
@@ -40,12 +42,14 @@ fn rounded(number: u64, unit: u64) -> u64 {
 }
 
 /// `1,000 rows`, `1 row`.
-pub(super) fn counted(number: u64, noun: &str) -> String {
+#[must_use]
+pub fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
 }
 
 /// `12s`, `4m 02s`, `1h 02m`, `3d 04h`.
-pub(super) fn span(time: Duration) -> String {
+#[must_use]
+pub fn span(time: Duration) -> String {
     let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let seconds = rounded(millis, 1_000);
     if seconds < 60 {
@@ -63,13 +67,15 @@ pub(super) fn span(time: Duration) -> String {
 }
 
 /// `4.5s`, `0.3s`; `None` where ten seconds or more make tenths idle.
-pub(super) fn tenths(millis: u64) -> Option<String> {
+#[must_use]
+pub fn tenths(millis: u64) -> Option<String> {
     let tenths = rounded(millis, 100);
     (tenths < 100).then(|| format!("{}.{}s", tenths / 10, tenths % 10))
 }
 
 /// `312ms`, `4.5s`, `75s`.
-pub(super) fn latency(millis: u64) -> String {
+#[must_use]
+pub fn latency(millis: u64) -> String {
     if millis < 1_000 {
         return format!("{millis}ms");
     }
@@ -77,7 +83,8 @@ pub(super) fn latency(millis: u64) -> String {
 }
 
 /// `$0`, `$0.0123`, `$123.45`.
-pub(super) fn usd(money: Money) -> String {
+#[must_use]
+pub fn usd(money: Money) -> String {
     const CENT: u64 = 10_000_000_000;
     if money == Money::ZERO {
         return "$0".to_owned();
@@ -91,7 +98,8 @@ pub(super) fn usd(money: Money) -> String {
 }
 
 /// The known part of a cost, and whether there is more to it: what is unknown never shows as 0.
-pub(super) fn cost(known: Money, unknown_rows: u64) -> String {
+#[must_use]
+pub fn cost(known: Money, unknown_rows: u64) -> String {
     match (known, unknown_rows) {
         (known, 0) => usd(known),
         (Money::ZERO, _) => "unknown".to_owned(),
@@ -99,8 +107,19 @@ pub(super) fn cost(known: Money, unknown_rows: u64) -> String {
     }
 }
 
+/// `2026-01-31 03:12`, in UTC.
+#[must_use]
+pub fn minute(at: Moment) -> String {
+    let text = at.to_string();
+    match (text.get(..10), text.get(11..16)) {
+        (Some(date), Some(time)) => format!("{date} {time}"),
+        _ => text,
+    }
+}
+
 /// `312 rows/s`, `3.1 rows/s`, `4.5 rows/min`.
-pub(super) fn pace(rows_per_second: f64) -> String {
+#[must_use]
+pub fn pace(rows_per_second: f64) -> String {
     match rows_per_second {
         // From here on one decimal would show as 10.0.
         pace if pace >= 9.95 => format!("{pace:.0} rows/s"),
@@ -110,7 +129,8 @@ pub(super) fn pace(rows_per_second: f64) -> String {
 }
 
 /// `whole` times `ended` / `total`, to the nearest; but 100 % means all.
-pub(super) fn share(ended: u64, total: u64, whole: u64) -> u64 {
+#[must_use]
+pub fn share(ended: u64, total: u64, whole: u64) -> u64 {
     if total == 0 || ended >= total {
         return if total == 0 { 0 } else { whole };
     }
@@ -118,6 +138,7 @@ pub(super) fn share(ended: u64, total: u64, whole: u64) -> u64 {
 }
 
 /// A provider's words, as safe on a terminal as in a log: one line, without control characters, and no page of HTML.
+#[must_use]
 pub fn one_line(text: &str) -> String {
     const MOST: usize = 300;
     let words: Vec<&str> =
@@ -130,8 +151,25 @@ pub fn one_line(text: &str) -> String {
 }
 
 /// `provider/model`.
-pub(super) fn model_name(provider: &str, model: &str) -> String {
+#[must_use]
+pub fn model_name(provider: &str, model: &str) -> String {
     format!("{provider}/{model}")
+}
+
+/// How long rows waited for a model: `gateway/small: 1h 02m for its limits, 12m 00s cooling down`; `None` where that is
+/// less than a second.
+#[must_use]
+pub fn held_back(held: &HeldBack) -> Option<String> {
+    let waits = [
+        (held.pacing_ms, "for its limits"),
+        (held.cooling_down_ms, "for a pause it asked for"),
+        (held.down_ms, "for it to answer again"),
+    ];
+    let long = waits.into_iter().filter(|(millis, _)| *millis >= 1_000);
+    let told: Vec<String> =
+        long.map(|(millis, what)| format!("{} {what}", span(Duration::from_millis(millis)))).collect();
+    let model = model_name(&held.provider, &held.model);
+    (!told.is_empty()).then(|| format!("{model}: {}", told.join(", ")))
 }
 
 #[cfg(test)]
@@ -186,6 +224,27 @@ mod tests {
         assert_eq!((usd("999.994"), usd("999.995")), ("$999.99".to_owned(), "$1,000.00".to_owned()));
         assert_eq!(usd("1234567.891"), "$1,234,567.89");
         assert_eq!(super::usd(Money::from_pico(u64::MAX)), "$18,446,744.07");
+    }
+
+    #[test]
+    fn waits_are_told_where_they_are_long_enough() {
+        let held = |pacing_ms, down_ms| HeldBack {
+            provider: "p".into(),
+            model: "m".into(),
+            pacing_ms,
+            down_ms,
+            cooling_down_ms: 0,
+        };
+        assert_eq!(held_back(&held(90_000, 2_000)).unwrap(), "p/m: 1m 30s for its limits, 2s for it to answer again");
+        assert_eq!(held_back(&held(999, 0)), None);
+    }
+
+    #[test]
+    fn a_minute_has_its_date() {
+        assert_eq!(
+            (minute(Moment(1_769_829_125_999)), minute(Moment(u64::MAX))),
+            ("2026-01-31 03:12".into(), "unknown".into())
+        );
     }
 
     #[test]
