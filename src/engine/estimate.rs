@@ -51,12 +51,25 @@ impl Room {
     /// task's on this model, which is asked at `endpoint`.
     pub fn is_too_small_for(&self, request: &Request, endpoint: Endpoint, params: &Map<String, Value>) -> bool {
         let Some(context) = self.context else { return false };
-        let param = |name: &str| request.params.get(name).or_else(|| params.get(name));
-        let cap = self.output_counts.then(|| output_cap(request.endpoint_at(endpoint), &param, None));
-        let room = context.saturating_sub(cap.flatten().unwrap_or(0));
+        let room = context.saturating_sub(self.kept_for_output(request, endpoint, params));
         // Counting costs a look at every byte, and there is no word without something behind it.
         let payload = &request.payload;
         payload.text_bytes().div_ceil(2) > room && tokens::at_least(payload.json().get()) > room
+    }
+
+    /// The context for an error, with what of it is not the request's.
+    pub fn in_words(&self, request: &Request, endpoint: Endpoint, params: &Map<String, Value>) -> String {
+        let context = self.context.unwrap_or(0);
+        match self.kept_for_output(request, endpoint, params) {
+            0 => format!("{context} tokens"),
+            output => format!("{context} tokens, {output} of them for the output"),
+        }
+    }
+
+    fn kept_for_output(&self, request: &Request, endpoint: Endpoint, params: &Map<String, Value>) -> u64 {
+        let param = |name: &str| request.params.get(name).or_else(|| params.get(name));
+        let cap = self.output_counts.then(|| output_cap(request.endpoint_at(endpoint), &param, None));
+        cap.flatten().unwrap_or(0)
     }
 }
 

@@ -228,7 +228,9 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
             provider,
             model: model.wire.clone(),
             endpoint: request.endpoint_at(model.endpoint),
-            skipped: too_long.then(|| format!("longer than its context of {} tokens", model.context.unwrap_or(0))),
+            skipped: too_long.then(|| {
+                format!("longer than its context: {}", room.in_words(request, model.endpoint, &choice.params))
+            }),
             params,
             input_tokens: call.input_tokens,
             output_tokens: output,

@@ -77,7 +77,7 @@ pub(super) struct Upstream {
     pub price: Option<Price>,
     /// What a reply tells of its cost counts before the price, unless the job gives that.
     believes_replies: bool,
-    pub room: Room,
+    room: Room,
     /// Output tokens at most, where the params do not say it.
     pub max_output: Option<u64>,
     /// The same, where it is nothing but a bound: no limit counts it.
@@ -244,6 +244,11 @@ impl Upstream {
     /// Whether a request is surely longer than the model's context; `params`: the task's on this model.
     pub fn is_too_long(&self, request: &Request, params: &Map<String, Value>) -> bool {
         self.room.is_too_small_for(request, self.endpoint, params)
+    }
+
+    /// Its context, as an error tells it.
+    pub fn context_in_words(&self, request: &Request, params: &Map<String, Value>) -> String {
+        self.room.in_words(request, self.endpoint, params)
     }
 
     /// The most that a call can cost; `None` where no price or no output cap is known.

@@ -15,8 +15,8 @@ pub(super) struct Walk {
     stops: Vec<WalkStop>,
     /// What the last model said that failed the row.
     last: Option<Failure>,
-    /// Models that the row is too long for: names and contexts.
-    too_small: Vec<(Arc<str>, u64)>,
+    /// Models that the row is too long for, with their contexts, in words.
+    too_small: Vec<String>,
     /// A model that could have answered is out of the run: without it the row has not failed.
     left_out: bool,
 }
@@ -106,7 +106,8 @@ impl Walk {
         }
         if upstream.is_too_long(request, &stop.params) {
             stop.spent = true;
-            self.too_small.push((Arc::clone(&upstream.wire), upstream.room.context.unwrap_or_default()));
+            let context = upstream.context_in_words(request, &stop.params);
+            self.too_small.push(format!("{} ({context})", upstream.wire));
             return false;
         }
         true
@@ -150,13 +151,12 @@ impl Walk {
     }
 }
 
-fn too_long(models: &[(Arc<str>, u64)], request: &Request) -> Failure {
+fn too_long(models: &[String], request: &Request) -> Failure {
     let tokens = input_tokens(&request.payload);
-    let contexts: Vec<String> = models.iter().map(|(model, context)| format!("{model} ({context} tokens)")).collect();
     let message = format!(
         "about {tokens} tokens, which is longer than the context of {}: not sent; give the task a fallback with more, or cut \
          the text with truncate_tokens",
-        contexts.join(" and of ")
+        models.join(" and of ")
     );
     Failure::new(FailureKind::ContextLength, message)
 }

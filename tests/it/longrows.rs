@@ -60,6 +60,13 @@ async fn the_output_counts_where_the_provider_says_so() {
         let mut night = Night::new(&job, [words(600)]);
         let (_, q) = (night.provider("p", json!({})), night.provider("q", json!({})));
         assert_eq!((night.run().await.attempts, q.sim.ledger().requests), (1, skipped), "{kind}");
+
+        let mut alone = Night::new(&job.replace("fallback = [\"second\"]", ""), [words(600)]);
+        alone.provider("p", json!({}));
+        alone.run().await;
+        let told = alone.errors().first().map(|error| error["error"]["message"].as_str().unwrap().to_owned());
+        let context = "first (2000 tokens, 1500 of them for the output)";
+        assert_eq!(told.is_some_and(|message| message.contains(context)), skipped == 1, "{kind}");
     }
 }
 
@@ -92,6 +99,13 @@ async fn a_server_of_ones_own_that_cuts_prompts_without_a_word_is_found_out() {
     for line in &night.results()[7..] {
         assert_eq!((&line["provider"], &line["trail"][0]["kind"]), (&json!("q"), &json!("context_length")));
     }
+
+    // Who asks for it knows.
+    let asked = models("provider = \"p\"\nparams = { truncate_prompt_tokens = 2048 }", "provider = \"q\"");
+    let mut night = Night::new(&job(&asked, "{{ text }}"), rows.clone());
+    night.provider("p", json!({ "truncates_at": 2048 }));
+    let q = night.provider("q", json!({}));
+    assert_eq!((night.run().await.exit_code, q.sim.ledger().requests), (0, 0));
 
     // A service's own count is what it bills.
     let mut night = Night::new(&job(&models("provider = \"remote\"", "provider = \"q\""), "{{ text }}"), rows);
