@@ -115,6 +115,11 @@ pub(super) fn part(part: &str, job_rows: Option<u64>) -> String {
     format!("{}{of}", one_line(part))
 }
 
+/// Rows that were not sent as another one asked the same; `None` where there are none.
+pub(super) fn deduped(rows: u64) -> Option<String> {
+    (rows > 0).then(|| format!("{} ended as another one with the same request (run.dedupe)", counted(rows, "row")))
+}
+
 /// Requests sent, 429s included.
 pub(super) fn requests(sent: u64, rate_limited: u64) -> String {
     let limited = match rate_limited {

@@ -84,6 +84,9 @@ fn totals(report: &Report, text: &mut Lines) {
         text.add("truncated", &format!("{answers} stopped at the output limit (max_tokens)"));
     }
     text.add("requests", &phrases::requests(all.attempts, all.rate_limited));
+    if let Some(deduped) = phrases::deduped(all.deduped) {
+        text.add("", &deduped);
+    }
     text.add("tokens", &phrases::tokens(&usage));
     if all.cached_input_tokens > 0 {
         let percent = share(all.cached_input_tokens, all.input_tokens, 100);

@@ -89,9 +89,8 @@ pub fn retry_note(summary: &Summary) -> Option<String> {
 
 fn money(summary: &Summary, text: &mut Lines) {
     text.add("requests", &phrases::requests(summary.attempts, summary.rate_limited));
-    if summary.deduped > 0 {
-        let rows = counted(summary.deduped, "row");
-        text.add("", &format!("{rows} ended as another one with the same request (run.dedupe)"));
+    if let Some(deduped) = phrases::deduped(summary.deduped) {
+        text.add("", &deduped);
     }
     text.add("tokens", &phrases::tokens(&summary.usage));
     let wasted: Money = summary.tallies.iter().map(|(_, tally)| tally.wasted_usd).sum();
