@@ -118,14 +118,6 @@ pub enum SourceError {
         /// What is wrong.
         problem: String,
     },
-    /// This build has no Parquet.
-    #[error(
-        "{file}: this build of overnight does not read Parquet; build it with `cargo install --path . --features parquet`"
-    )]
-    NoParquet {
-        /// The path.
-        file: String,
-    },
     /// Opening, listing or reading failed.
     #[error("{file}: cannot {doing}: {source}")]
     Io {

@@ -11,7 +11,6 @@ use super::encoding::no_text;
 use super::error::SourceError;
 use super::find::Found;
 use super::frame::{Ends, Framer};
-#[cfg(feature = "parquet")]
 use super::parquet::{Groups, Rows};
 use super::reader::{Reader, Stopped};
 use super::record::Shape;
@@ -41,7 +40,6 @@ pub(super) enum Layout {
     Array,
     Csv(Arc<Table>),
     Text,
-    #[cfg(feature = "parquet")]
     Parquet(Arc<Groups>),
 }
 
@@ -52,11 +50,9 @@ impl Layout {
     pub(super) fn shape(&self) -> Shape {
         match self {
             Self::Json => Shape::Json,
-            Self::Array => Shape::Element,
+            Self::Array | Self::Parquet(_) => Shape::Element,
             Self::Csv(table) => Shape::Csv(Arc::clone(table)),
             Self::Text => Shape::Text,
-            #[cfg(feature = "parquet")]
-            Self::Parquet(_) => Shape::Element,
         }
     }
 
@@ -65,7 +61,6 @@ impl Layout {
         match self {
             Self::Csv(table) => Some(&table.columns),
             Self::Text => Some(&TEXT_COLUMNS),
-            #[cfg(feature = "parquet")]
             Self::Parquet(groups) => Some(&groups.columns),
             Self::Json | Self::Array => None,
         }
@@ -261,7 +256,6 @@ impl InputFile {
                 header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
                 Reader::Lines(header.with_ends(table.ends()))
             }
-            #[cfg(feature = "parquet")]
             Layout::Parquet(groups) => Reader::Parquet(Box::new(Rows::new(Arc::clone(groups), self.file()?))),
         })
     }
@@ -281,9 +275,7 @@ impl InputFile {
         match &self.layout {
             Layout::Csv(_) if self.kind == Kind::Tsv => Some(Dialect { bom: self.bom, ..Dialect::default() }),
             Layout::Csv(table) => Some(Dialect { delimiter: table.delimiter, bom: self.bom }),
-            Layout::Json | Layout::Array | Layout::Text => None,
-            #[cfg(feature = "parquet")]
-            Layout::Parquet(_) => None,
+            Layout::Json | Layout::Array | Layout::Text | Layout::Parquet(_) => None,
         }
     }
 
@@ -299,7 +291,6 @@ impl InputFile {
     pub(super) fn broken(&self, stopped: Stopped) -> SourceError {
         match stopped {
             Stopped::Io(error) => broken(&self.shown, self.packing, error),
-            #[cfg(feature = "parquet")]
             Stopped::Parquet(problem) => SourceError::Parquet { file: self.shown.to_string(), problem },
             Stopped::Array { line, problem } => SourceError::Array { file: self.shown.to_string(), line, problem },
         }
@@ -331,14 +322,12 @@ impl InputFile {
             Layout::Array => hasher.update(b"array"),
             Layout::Text => hasher.update(b"text"),
             Layout::Csv(table) => hasher.update(&[b'c', table.delimiter]),
-            #[cfg(feature = "parquet")]
             Layout::Parquet(_) => hasher.update(b"parquet"),
         };
         stamp.hash_into(hasher);
     }
 }
 
-#[cfg(feature = "parquet")]
 fn parquet(shown: &str, path: &Path, packing: Packing) -> Result<Layout, SourceError> {
     let file = shown.to_owned();
     if packing != Packing::None {
@@ -348,11 +337,6 @@ fn parquet(shown: &str, path: &Path, packing: Packing) -> Result<Layout, SourceE
     let opened = File::open(path).map_err(|source| SourceError::Io { file: file.clone(), doing: "open", source })?;
     let groups = Groups::read(&opened).map_err(|problem| SourceError::Parquet { file, problem })?;
     Ok(Layout::Parquet(Arc::new(groups)))
-}
-
-#[cfg(not(feature = "parquet"))]
-fn parquet(shown: &str, _path: &Path, _packing: Packing) -> Result<Layout, SourceError> {
-    Err(SourceError::NoParquet { file: shown.to_owned() })
 }
 
 fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {

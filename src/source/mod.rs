@@ -15,7 +15,7 @@ mod file;
 mod find;
 mod frame;
 mod input;
-#[cfg(feature = "parquet")]
+#[cfg_attr(not(feature = "parquet"), path = "no_parquet.rs")]
 mod parquet;
 mod reader;
 mod record;

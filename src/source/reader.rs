@@ -4,7 +4,6 @@ use std::io::{self, BufRead, ErrorKind};
 
 use super::array::Elements;
 use super::frame::{Frame, Framer};
-#[cfg(feature = "parquet")]
 use super::parquet::Rows;
 use super::stream::Bytes;
 
@@ -17,7 +16,6 @@ pub(super) enum Reader {
     /// Not at all; `None` when it is read.
     Whole(Option<Bytes>),
     /// In row groups.
-    #[cfg(feature = "parquet")]
     Parquet(Box<Rows>),
 }
 
@@ -30,7 +28,6 @@ pub(super) enum Stopped {
         problem: String,
     },
     /// What is wrong with a Parquet file.
-    #[cfg(feature = "parquet")]
     Parquet(String),
 }
 
@@ -50,7 +47,6 @@ impl Reader {
                 Some(bytes) => Ok(Some(whole(bytes, into, keep)?)),
                 None => Ok(None),
             },
-            #[cfg(feature = "parquet")]
             Self::Parquet(rows) => rows.next(into, keep).map_err(Stopped::Parquet),
         }
     }

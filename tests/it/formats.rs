@@ -355,3 +355,19 @@ mod parquet {
         assert_eq!((ran.code, &ran.summary()["rows"]["succeeded"]), (Some(0), &json!(12)), "{ran:?}");
     }
 }
+
+#[cfg(not(feature = "parquet"))]
+#[test]
+fn a_build_without_parquet_says_how_to_get_one() {
+    let world = world("in.parquet", "PAR1", "out.jsonl");
+    let ran = world.overnight(&["run", "job.toml"]);
+    assert!(ran.code == Some(3) && ran.stderr.contains("--features parquet"), "{ran:?}");
+    world.write("in.csv", "text\na\n");
+    job(&world, "in.csv", "path = \"out.parquet\"");
+    let ran = world.overnight(&["run", "job.toml"]);
+    assert!(ran.code == Some(3) && ran.stderr.contains("--features parquet"), "{ran:?}");
+    job(&world, "in.csv", "path = \"out.csv\"");
+    assert_eq!(world.overnight(&["run", "job.toml"]).code, Some(0));
+    let ran = world.overnight(&["export", "job.toml", "-o", "all.parquet"]);
+    assert!(ran.code == Some(3) && ran.stderr.contains("--features parquet"), "{ran:?}");
+}

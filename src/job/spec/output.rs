@@ -25,7 +25,7 @@ pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings>
     let field = path?;
     let path = field.path()?;
     let format = match format {
-        Some(OutputFormat::Parquet) => parquet(&field)?,
+        Some(OutputFormat::Parquet) => parquet(&field, &path)?,
         Some(format) => format,
         None => by_extension(&field, &path)?,
     };
@@ -58,8 +58,7 @@ fn by_extension(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
         (Some("jsonl"), _) => return Some(OutputFormat::Jsonl),
         (Some("csv"), _) => return Some(OutputFormat::Csv),
         (Some("tsv"), _) => return Some(OutputFormat::Tsv),
-        (Some("parquet"), Packing::None) => return parquet(field),
-        (Some("parquet"), _) => "is Parquet, which is packed inside".to_owned(),
+        (Some("parquet"), _) => return parquet(field, path),
         (Some(other), _) => format!("ends in .{other}"),
         (None, Packing::None) => "has no extension".to_owned(),
         (None, Packing::Gzip | Packing::Zstd) => format!("says only that it is {}", packing.name()),
@@ -69,7 +68,11 @@ fn by_extension(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
     None
 }
 
-fn parquet(field: &Field<'_>) -> Option<OutputFormat> {
+fn parquet(field: &Field<'_>, path: &Path) -> Option<OutputFormat> {
+    if Packing::of(path).0 != Packing::None {
+        field.refuse("is Parquet, which is packed inside", Some("write .parquet".to_owned()));
+        return None;
+    }
     if cfg!(feature = "parquet") {
         return Some(OutputFormat::Parquet);
     }
