@@ -55,7 +55,8 @@ pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Conn
                 let settings = reachable(&plan.job, &configured.kind, settings, &mut servers, &mut simulated).await?;
                 Arc::new(HttpTransport::new(&settings, plan.job.concurrency)?)
             };
-            let provider = OpenAiProvider::new(transport, settings.profile, settings.token_param);
+            let provider = OpenAiProvider::new(transport, settings.profile, settings.token_param)
+                .believing(settings.cost_header.clone());
             members.push(Arc::new(provider) as Arc<dyn Provider>);
         }
         providers.insert(index, members);

@@ -18,5 +18,4 @@ mod tests;
 
 pub use error::PriceError;
 pub use listing::Listing;
-pub use name::provider_of_table;
 pub use prices::Prices;

@@ -16,8 +16,7 @@ const ALIASES: [(&str, &str); 11] = [
 ];
 
 /// The table's name for a provider.
-#[must_use]
-pub fn provider_of_table(name: &str) -> &str {
+pub(super) fn provider_of_table(name: &str) -> &str {
     ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, listed)| listed)
 }
 

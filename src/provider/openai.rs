@@ -12,20 +12,29 @@ use super::images;
 use super::profile::Profile;
 use super::settings::TokenParam;
 use super::{Answer, CallError, ModelRequest, Provider};
-use crate::types::{Billing, Failure, FailureKind, RateReport, Transport, TransportError, WireReply, WireRequest};
+use crate::types::{
+    Billing, Failure, FailureKind, Money, RateReport, Transport, TransportError, WireReply, WireRequest,
+};
 
 /// A provider that speaks it over any transport.
 pub struct OpenAiProvider {
     transport: Arc<dyn Transport>,
     profile: Profile,
     token_param: TokenParam,
+    cost_header: Option<String>,
 }
 
 impl OpenAiProvider {
     /// A provider behind this transport, which has these habits and caps the output by this parameter.
     #[must_use]
     pub fn new(transport: Arc<dyn Transport>, profile: Profile, token_param: TokenParam) -> Self {
-        Self { transport, profile, token_param }
+        Self { transport, profile, token_param, cost_header: None }
+    }
+
+    /// The same, but what this header of its replies says of their cost in USD is believed.
+    #[must_use]
+    pub fn believing(self, cost_header: Option<String>) -> Self {
+        Self { cost_header, ..self }
     }
 
     async fn exchange(&self, request: &ModelRequest) -> Result<Answer, CallError> {
@@ -34,7 +43,20 @@ impl OpenAiProvider {
             images::inline(body, request.payload.images()).await.map_err(|failure| call_error(failure, false))?;
         let sent = self.transport.send(WireRequest { path: request.endpoint.path(), body: Bytes::from(body) }).await;
         let reply: WireReply = sent.map_err(|error| no_reply(&error))?;
-        classify::read(self.profile, request.endpoint, &reply).map_err(|error| *error)
+        let mut read = classify::read(self.profile, request.endpoint, &reply).map_err(|error| *error);
+        if let Some(cost) = self.told_cost(&reply) {
+            match &mut read {
+                Ok(answer) => answer.billing.cost = Some(cost),
+                Err(error) => error.billing.cost = Some(cost),
+            }
+        }
+        read
+    }
+
+    /// What the header says; some proxies write `None` where they do not know.
+    fn told_cost(&self, reply: &WireReply) -> Option<Money> {
+        let told = reply.headers.get(self.cost_header.as_deref()?)?.to_str().ok()?;
+        Money::from_decimal(told.trim(), 0)
     }
 }
 

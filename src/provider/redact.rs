@@ -103,6 +103,7 @@ mod tests {
             token_param: TokenParam::default(),
             http: HttpVersion::default(),
             connections: None,
+            cost_header: None,
         });
         let reply = WireReply { status, headers: HeaderMap::new(), body: Bytes::from_static(body.as_bytes()) };
         String::from_utf8(redactor.clean(reply).body.to_vec()).unwrap()

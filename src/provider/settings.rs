@@ -26,6 +26,8 @@ pub struct ProviderSettings {
     pub http: HttpVersion,
     /// Connections that are kept open while no call uses them, at most; `None`: as many as there are calls in flight.
     pub connections: Option<usize>,
+    /// A header of its replies that tells what a call cost in USD, and is believed.
+    pub cost_header: Option<String>,
 }
 
 /// `http`.

@@ -3,6 +3,7 @@
 //! - `again`: failed rows sent again by `retry`, and what a change of the job sends again
 //! - `architecture`: the layer table against the code
 //! - `badinput`: inputs as people have them
+//! - `bill_of_a_night`: the report is the provider's bill to the last digit, with faults, fallbacks, a budget and kills
 //! - `bills`: real usage objects of each family of providers, and what they cost
 //! - `batch`: OpenAI Batch files through any server, killed, gone on with, and what becomes of each line
 //! - `budget`: what it needs, what a plan says of it, and that no run goes over it
@@ -27,6 +28,7 @@
 //! - `limits`: rates, windows and cooldowns, through the whole engine on paused time
 //! - `lock`: one writer for each state directory
 //! - `longrows`: rows over a model's context, and answers at their limit
+//! - `models`: what is known of models, listed; price files and borrowed prices in a run and its report
 //! - `night`: a run of the library on paused time, with simulators without sockets
 //! - `outage`: servers that are out for a while: rows wait or go elsewhere, and none fails by it
 //! - `overrides`: rows that carry a model and params of their own
@@ -53,6 +55,7 @@ mod again;
 mod architecture;
 mod badinput;
 mod batch;
+mod bill_of_a_night;
 mod bills;
 mod budget;
 mod cli;
@@ -76,6 +79,7 @@ mod lanes;
 mod limits;
 mod lock;
 mod longrows;
+mod models;
 mod night;
 mod outage;
 mod overrides;

@@ -14,7 +14,7 @@ use crate::cli::fail;
 /// Sends the file; gives the exit code. `ignored`: flags of another program's engine.
 pub fn execute(args: &BatchArgs, ignored: &[String], global: &Global) -> u8 {
     let output = args.output_file.as_path();
-    let prepared = usage(args).map_err(|message| (message, 2)).and_then(|()| prepare(args));
+    let prepared = usage(args).map_err(|message| (message, 2)).and_then(|()| prepare(args, global));
     let Prepared { job, contents, spool } = match prepared {
         Ok(prepared) => prepared,
         Err((message, code)) => return fail(&message, code, Some(output), global),
@@ -53,7 +53,7 @@ struct Prepared {
 }
 
 /// Looks at the file and makes a job of it; an error with its exit code.
-fn prepare(args: &BatchArgs) -> Result<Prepared, (String, u8)> {
+fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> {
     let spool = if args.input_file == Path::new("-") { Some(spool().map_err(|message| (message, 1))?) } else { None };
     let input = spool.as_ref().map(|spool| spool.path().to_owned());
     let file = input.as_ref().unwrap_or(&args.input_file);
@@ -80,6 +80,7 @@ fn prepare(args: &BatchArgs) -> Result<Prepared, (String, u8)> {
         set: args.set.clone(),
         concurrency: args.max_inflight,
         max_cost: args.max_cost.clone(),
+        prices: global.prices.clone(),
         ..job
     };
     Ok(Prepared { job, contents, spool })

@@ -25,12 +25,10 @@ pub fn execute(args: &ModelsArgs, global: &Global) -> u8 {
         ModelsFormat::Json => print(&as_json(&found)),
         ModelsFormat::Table if global.json => print(&as_json(&found)),
         ModelsFormat::Table => {
-            if let [listing] = found.as_slice()
-                && pattern.contains('/')
-                && listing.name() != pattern
+            if let Some(listing) = looked_up(&prices, pattern).filter(|listing| listing.name() != pattern)
                 && !global.quiet
             {
-                print_beside(&format!("{pattern} costs as {}\n", listing.name()));
+                print_beside(&format!("a job finds {pattern} as {}\n", listing.name()));
             }
             print(&screen::models_text(&found));
         }
@@ -47,19 +45,27 @@ enum ModelsError {
     None { pattern: String, hint: String },
 }
 
-/// The models whose names hold this text, or match it where it is a glob; else the one that a job would find by it.
+/// The model that a job would find by this name.
+fn looked_up(prices: &Prices, name: &str) -> Option<Listing> {
+    let (provider, model) = name.split_once('/')?;
+    prices.find(provider, model)
+}
+
+/// The one that a job would find by this name, and those whose names hold it, or match it where it is a glob.
 fn find(prices: &Prices, pattern: &str) -> Result<Vec<Listing>, ModelsError> {
     let lower = pattern.to_lowercase();
     let glob = lower.contains(['*', '?', '[']).then(|| glob::Pattern::new(&lower)).transpose()?;
     let matches = |name: &str| {
         let name = name.to_lowercase();
-        let model = || name.split_once('/').map_or("", |(_, model)| model);
-        glob.as_ref().map_or_else(|| name.contains(&lower), |glob| glob.matches(&name) || glob.matches(model()))
+        let model = || name.split_once('/').map_or(name.as_str(), |(_, model)| model);
+        // A glob without a provider is one over models.
+        let matches = |glob: &glob::Pattern| glob.matches(if lower.contains('/') { &name } else { model() });
+        glob.as_ref().map_or_else(|| name.contains(&lower), matches)
     };
-    let mut found: Vec<Listing> = prices.all().filter(|listing| matches(&listing.name())).collect();
-    if found.is_empty() {
-        found.extend(pattern.split_once('/').and_then(|(provider, model)| prices.find(provider, model)));
-    }
+    let mut found: Vec<Listing> = looked_up(prices, pattern).into_iter().collect();
+    let first = found.first().map(Listing::name);
+    let other = |listing: &Listing| Some(listing.name()) != first && matches(&listing.name());
+    found.extend(prices.all().filter(other));
     if found.is_empty() { Err(nothing(prices, pattern)) } else { Ok(found) }
 }
 

@@ -36,6 +36,7 @@ pub fn report_text(report: &Report, job_file: &Path) -> String {
     if tasks.len() > 1 {
         section(&mut text, &money("task", rows, &tasks));
     }
+    sources(&mut text, &models);
     if !report.failures.is_empty() {
         section(&mut text, &failures(&report.failures));
     }
@@ -44,6 +45,18 @@ pub fn report_text(report: &Report, job_file: &Path) -> String {
         text.add("next", &format!("overnight errors {}", job_file.display()));
     }
     text.0
+}
+
+/// Where listed prices come from, and of which day they are: the table has no room for it.
+fn sources(text: &mut Lines, models: &[(String, &Entry)]) {
+    let priced = models.iter().filter_map(|(name, entry)| Some((name, entry.price_source.as_ref()?)));
+    let told: Vec<String> = priced
+        .filter(|(_, source)| source.to_string() != source.short())
+        .map(|(name, source)| format!("{name}: {source}"))
+        .collect();
+    if !told.is_empty() {
+        section(text, &format!("prices\n{}", told.join("\n")));
+    }
 }
 
 fn asked(name: Option<&str>) -> Option<&str> {

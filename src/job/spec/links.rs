@@ -166,11 +166,12 @@ fn price(spec: &ModelSpec<'_>, provider: &JobProvider, listing: Option<&Listing>
     if let Some((price, source)) = &spec.price {
         return (Some(price.clone()), source.clone());
     }
-    if provider.free {
+    if provider.free && provider.settings.cost_header.is_none() {
         return (Some(Price::FREE), PriceSource::SelfHosted);
     }
     let price = listing.and_then(|listing| listing.price.clone());
     let listed = || listing.filter(|listing| listing.price.is_some()).map(|listing| listing.source.clone());
-    let told = provider.settings.profile.tells_cost().then_some(PriceSource::Provider);
+    let tells = provider.settings.profile.tells_cost() || provider.settings.cost_header.is_some();
+    let told = tells.then_some(PriceSource::Provider);
     (price, told.or_else(listed).unwrap_or_default())
 }

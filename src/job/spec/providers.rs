@@ -35,6 +35,7 @@ pub(in crate::job) struct ProviderSpec<'a> {
     adaptive: bool,
     http: HttpVersion,
     connections: Option<usize>,
+    cost_header: Option<String>,
     /// `kind = "openai"` beside an address of its own says how the server speaks, not whose key it gets.
     keyless_profile: bool,
 }
@@ -76,6 +77,7 @@ fn read_provider<'a>(name: &str, reader: &Reader<'a>) -> Option<ProviderSpec<'a>
         adaptive: reader.take("adaptive").and_then(|field| field.flag()).unwrap_or(true),
         http: reader.take("http").and_then(|field| field.choice(&HTTP_VERSIONS)).unwrap_or_default(),
         connections: read_connections(reader),
+        cost_header: reader.take("cost_header").and_then(|field| header_name(&field)),
         ..ProviderSpec::default()
     };
     match kind {
@@ -121,6 +123,15 @@ fn read_simulated(simulated: bool, base_url: Option<&Field<'_>>, reader: &Reader
     Some(field.and_then(|field| field.json_table()).unwrap_or_default())
 }
 
+fn header_name(field: &Field<'_>) -> Option<String> {
+    let name = field.text()?;
+    if HeaderName::from_bytes(name.as_bytes()).is_err() {
+        field.refuse("is not a header's name", Some("write for example \"x-litellm-response-cost\"".to_owned()));
+        return None;
+    }
+    Some(name.to_ascii_lowercase())
+}
+
 fn read_headers<'a>(reader: &Reader<'a>) -> Vec<(String, Field<'a>)> {
     let headers = reader.entries().into_iter().filter(|(name, field)| {
         let right = HeaderName::from_bytes(name.as_bytes()).is_ok();
@@ -163,6 +174,7 @@ pub(super) fn resolve(spec: &ProviderSpec<'_>, named_by: &Field<'_>, needed: boo
         timeouts: spec.timeouts,
         http: spec.http,
         connections: spec.connections,
+        cost_header: spec.cost_header.clone(),
     };
     let addresses = addresses?;
     let listed = addresses.first().and_then(|address| listed_as(profile(spec, address), &address.host));

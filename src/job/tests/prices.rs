@@ -115,3 +115,19 @@ fn a_price_file_comes_before_the_table_and_one_that_is_wrong_is_a_problem_of_the
         "{error}"
     );
 }
+
+#[test]
+fn a_cost_that_a_header_tells_is_believed_where_the_job_says_so() {
+    let proxy = |url: &str| {
+        let table = format!("[providers.gw]\nbase_url = \"{url}\"\ncost_header = \"X-LiteLLM-Response-Cost\"");
+        load(&with("gw/m", &table))
+    };
+    for url in ["https://gateway.example/v1", "http://127.0.0.1:4000/v1"] {
+        let job = proxy(url);
+        assert_eq!(job.models[0].price_source, PriceSource::Provider, "{url}");
+        assert_eq!(job.providers[0].settings.cost_header.as_deref(), Some("x-litellm-response-cost"));
+        assert!(job.models[0].price.is_none(), "{url}");
+    }
+    let told = problems(&with("gw/m", "[providers.gw]\nbase_url = \"https://g.example/v1\"\ncost_header = \"a b\""));
+    assert!(told.contains("providers.gw.cost_header: is not a header's name"), "{told}");
+}

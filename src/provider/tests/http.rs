@@ -28,6 +28,7 @@ fn settings(base_url: String) -> ProviderSettings {
         token_param: TokenParam::default(),
         http: HttpVersion::default(),
         connections: None,
+        cost_header: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! What replies mean, how requests look, and what HTTP does to both.
 
+mod bills;
 mod chat;
 mod endpoints;
 mod errors;
