@@ -51,8 +51,8 @@ pub(super) struct Request {
 impl Request {
     /// The bytes that it takes beside its row while it is sent: of its files, which are read then.
     pub fn further_bytes(&self) -> usize {
-        // The window counts several copies of a row, and of a file there are fewer.
-        usize::try_from(self.payload.file_bytes() / 2).unwrap_or(usize::MAX)
+        // The window counts four copies of a row; of a file there is one, as it is sent.
+        usize::try_from(self.payload.file_bytes() / 4).unwrap_or(usize::MAX)
     }
 
     /// Where a model with this endpoint is asked.
