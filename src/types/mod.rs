@@ -3,6 +3,7 @@
 //! Owns plain data and its laws (exact money, stable keys, failure kinds). Does no I/O, knows no clock and imports no
 //! other room.
 
+mod answer;
 mod billing;
 mod charges;
 mod columns;
@@ -34,6 +35,7 @@ mod told;
 mod usage;
 mod wire;
 
+pub use answer::{AnswerColumn, AnswerColumns, AnswerType, NOT_VALID, SCHEMA_FOLLOWS};
 pub use billing::{Billing, Service};
 pub use charges::{Charges, RecentCharges};
 pub use columns::{Dialect, InputColumns};
