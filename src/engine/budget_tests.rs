@@ -182,6 +182,7 @@ fn line(at: &str, task: &str, cost: &str) -> LogLine {
         possibly_billed: false,
         worst_cost: None,
         retry: false,
+        reask: false,
         came_from: None,
     }))
 }

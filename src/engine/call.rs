@@ -15,6 +15,7 @@ use crate::limit::{self, Admission, Need, Sickness, Standing, Used};
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
 use crate::types::{Billing, Failure, FailureKind, Key, Money, RateReport, Usage};
+use crate::validate::Rules;
 
 /// A longer wait told with a quota's end is not waited for: the model is asked again, and leaves the run when that confirms it.
 const LONGEST_DOUBT: Duration = Duration::from_mins(2);
@@ -34,6 +35,10 @@ pub(super) struct Caller<'a> {
     pub first_failure: bool,
     /// Told when another call has answered the row first.
     pub cut: &'a Notify,
+    /// What a valid answer is; `None`: any.
+    pub rules: Option<&'a Rules>,
+    /// The model is told what was wrong with an answer of its own.
+    pub reask: bool,
     /// The row waits for a model that has answered others: an error of this one is not the job's fault, nor the row's end.
     pub vouched: bool,
 }
@@ -42,10 +47,22 @@ pub(super) struct Caller<'a> {
 pub(super) struct Called {
     pub record: CallRecord,
     pub error: Option<CallError>,
+    /// With the error, where that is of the answer alone.
+    pub rejected: Option<Rejected>,
     /// How the model stands after it.
     pub standing: Standing,
     /// It was sent to see whether a model that was down is back.
     pub probe: bool,
+}
+
+/// An answer that broke the task's rules.
+pub(super) struct Rejected {
+    /// The text, where there was some.
+    pub said: Option<String>,
+    /// What is wrong with it.
+    pub why: String,
+    /// The model stopped at its output limit.
+    pub truncated: bool,
 }
 
 /// Sends one call. Where the flight file cannot take it, it is not sent.
@@ -94,6 +111,7 @@ pub(super) async fn call(
         worst_cost,
         request_id: None,
         said: None,
+        reask: caller.reask,
         end: CallEnd::Cut,
     };
     let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
@@ -102,14 +120,36 @@ pub(super) async fn call(
     let known = caller.vouched || upstream.has_answered();
     let end = how_it_ended(result.as_ref(), caller.first_failure, known);
     // Settled before it ends: what a server brings is measured in tokens.
-    let (record, error) = match result {
-        None => (CallRecord { possibly_billed: true, ..record }, None),
-        Some(Ok(answer)) => (answered(upstream, answer, record, admission, caller.need), None),
-        Some(Err(error)) => (failed(upstream, &error, record, admission), Some(error)),
-    };
+    let (record, error, rejected) = settled(result, upstream, record, admission, caller);
     let standing = admission.ended(end);
     reservation.settle(record.cost.filter(|_| !record.possibly_billed));
-    Ok(Called { record, error, standing, probe })
+    Ok(Called { record, error, rejected, standing, probe })
+}
+
+/// What has come of a call, with its tokens told to the limits.
+fn settled(
+    result: Option<Result<Answer, CallError>>,
+    upstream: &Upstream,
+    record: CallRecord,
+    admission: &mut Admission,
+    caller: &Caller<'_>,
+) -> (CallRecord, Option<CallError>, Option<Rejected>) {
+    match result {
+        None => (CallRecord { possibly_billed: true, ..record }, None, None),
+        Some(Ok(answer)) => {
+            // The server has done well, whatever the task makes of the answer.
+            let rejected = broken(caller.rules, &answer);
+            let record = answered(upstream, answer, record, admission, caller.need);
+            match rejected {
+                None => (record, None, None),
+                Some(rejected) => {
+                    let (record, error) = reject(record, &rejected);
+                    (record, Some(error), Some(rejected))
+                }
+            }
+        }
+        Some(Err(error)) => (failed(upstream, &error, record, admission), Some(error), None),
+    }
 }
 
 /// What a call's end tells of the server.
@@ -180,16 +220,41 @@ fn unread(upstream: &Upstream, request: &ModelRequest, answer: &Answer) -> Optio
     })
 }
 
+/// What is wrong with an answer, if it is.
+fn broken(rules: Option<&Rules>, answer: &Answer) -> Option<Rejected> {
+    let invalid = rules?.check(answer.content.as_deref(), answer.truncated).err()?;
+    let said = answer.content.clone().filter(|said| !said.trim().is_empty());
+    Some(Rejected { said, why: invalid.to_string(), truncated: answer.truncated })
+}
+
+/// A call whose answer does not count: what it cost does.
+fn reject(record: CallRecord, rejected: &Rejected) -> (CallRecord, CallError) {
+    let message = format!("the answer is not valid: {}", rejected.why);
+    let failure = Failure::new(FailureKind::InvalidAnswer, message);
+    let error =
+        CallError { usage: record.usage, request_id: record.request_id.clone(), ..error(failure.clone(), false) };
+    let end = match record.end {
+        CallEnd::Answer(answer) => CallEnd::Rejected(answer, failure),
+        end @ (CallEnd::Rejected(..) | CallEnd::Failure(_) | CallEnd::Cut) => end,
+    };
+    (CallRecord { end, ..record }, error)
+}
+
 /// The failure of a call that is cut because the row's own time is over: it may be billed.
 fn out_of_time(upstream: &Upstream) -> CallError {
+    error(row_timeout(upstream.row_timeout, None), true)
+}
+
+/// A failure that no server told.
+fn error(failure: Failure, possibly_billed: bool) -> CallError {
     CallError {
-        failure: row_timeout(upstream.row_timeout, None),
+        failure,
         retry_after: None,
         retryable: None,
         usage: None,
         billing: Billing::default(),
         request_id: None,
-        possibly_billed: true,
+        possibly_billed,
         body: None,
         rate: RateReport::new(),
     }

@@ -49,7 +49,7 @@ impl Difference {
     /// Compares what [`crate::job::Job::identity`] told before with what it tells now.
     pub fn new(before: &[u8], now: &[u8]) -> Self {
         /// What it tells of a task, in its order.
-        const PARTS: [&str; 7] = ["name", "system", "prompt", "messages", "params", "model", "images"];
+        const PARTS: [&str; 8] = ["name", "system", "prompt", "messages", "params", "model", "images", "answer"];
         let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap_or_default();
         let (before, now) = (read(before), read(now));
         let mut found = Self { keys: Vec::new(), tasks: Vec::new(), everywhere: false, keeps: false };
@@ -117,6 +117,9 @@ mod tests {
         let words = |now: &[u8]| Difference::new(&before, now).words();
         assert_eq!(words(&job(task("b", "n"), "x")), "tasks.tag.prompt, tasks.tag.model");
         assert_eq!(words(&job(task("a", "m"), "y")), "id");
+        let mut ruled = task("a", "m");
+        ruled.as_array_mut().unwrap().extend([serde_json::json!(null), serde_json::json!({ "max_chars": 9 })]);
+        assert_eq!(words(&job(ruled, "x")), "tasks.tag.answer");
     }
 
     #[test]

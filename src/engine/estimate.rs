@@ -169,7 +169,8 @@ impl<'a> FirstCall<'a> {
         let model = plan.model(choice.upstream);
         let param = |name: &str| request.params.get(name).or_else(|| choice.params.get(name));
         let output_cap = output_cap(request.endpoint_at(model.endpoint), &param, model.max_output);
-        Self { choice, input_tokens: input_tokens(&request.payload), output_cap }
+        let input_tokens = input_tokens(&request.payload) + choice.asking.way(0).bytes().div_ceil(4);
+        Self { choice, input_tokens, output_cap }
     }
 }
 

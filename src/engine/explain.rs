@@ -44,7 +44,7 @@ pub struct Explanation {
     pub key_parts: Option<KeyParts>,
     /// The models in the order in which they are asked.
     pub route: Vec<RouteStop>,
-    /// What they are asked, where that is a conversation.
+    /// What the first of them is asked, where that is a conversation.
     pub messages: Option<Box<RawValue>>,
     /// What they are asked, where it is no conversation: a text, or the `input` of a response.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,6 +72,9 @@ pub struct KeyParts {
     pub params: Map<String, Value>,
     /// 16 hex digits of the hash of the messages, or of what else is asked.
     pub messages_hash: String,
+    /// The rules that its answer is held against.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Value>,
 }
 
 /// A model of the row's route.
@@ -89,6 +92,12 @@ pub struct RouteStop {
     pub skipped: Option<String>,
     /// The row's params on it.
     pub params: Map<String, Value>,
+    /// What is sent with them to ask for JSON, where the task has a schema and the params do not say it themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response_format: Option<Value>,
+    /// The schema is told at the end of the prompt.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub schema_in_prompt: bool,
     /// By estimate.
     pub input_tokens: u64,
     /// By what is on record, else by the params.
@@ -197,8 +206,11 @@ fn describe(ground: &Ground, row: &source::Record, prepared: Prepared, told: Tol
                 endpoint: first.endpoint,
                 params: first.params.clone(),
                 messages_hash: content_id(request.payload.json().get().as_bytes()),
+                answer: plan.job.tasks[request.task].answer.as_ref().map(|answer| answer.rules.written()),
             });
-            let asked = Some(request.payload.json().to_owned());
+            let first = plan.tasks[request.task].choices(request.model).next();
+            let sent = first.map(|first| first.asking.way(0).payload(&request.payload, &request.params));
+            let asked = sent.map(|sent| sent.json().to_owned());
             match request.payload.form() {
                 Form::Messages => explanation.messages = asked,
                 Form::Text | Form::Input => explanation.input = asked,
@@ -223,6 +235,8 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
         params.extend(request.params.clone());
         let room = Room::of(&plan.job, model);
         let too_long = room.is_too_small_for(request, model.endpoint, &choice.params);
+        let way = choice.asking.way(0);
+        let asks = !params.contains_key("response_format");
         RouteStop {
             alias: model.alias.clone(),
             provider,
@@ -232,6 +246,8 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
                 format!("longer than its context: {}", room.in_words(request, model.endpoint, &choice.params))
             }),
             params,
+            response_format: way.response_format.clone().filter(|_| asks),
+            schema_in_prompt: asks && way.prompt.is_some(),
             input_tokens: call.input_tokens,
             output_tokens: output,
             cost_usd: output.cost(model.price.as_ref(), call.input_tokens),

@@ -209,6 +209,8 @@ impl Life {
             left: outgoing.upstream.row_timeout.saturating_sub(self.spent),
             first_failure: self.walk.tries(outgoing.at).counted == 0,
             cut,
+            rules: shared.plan.job.tasks[self.request.task].answer.as_ref().map(|answer| &answer.rules),
+            reask: self.walk.look(outgoing.at).conversation.is_some(),
             vouched: passed_by.any(|before| shared.upstreams[before].has_answered()),
         }
     }

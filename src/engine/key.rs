@@ -23,6 +23,8 @@ pub(super) struct RequestParts<'a> {
     pub params: &'a [u8],
     /// The wire name of the route's first choice.
     pub model: &'a str,
+    /// Canonical JSON of the rules that its answer is held against.
+    pub answer: Option<&'a [u8]>,
 }
 
 /// The key of a row that makes a request.
@@ -33,6 +35,10 @@ pub(super) fn request_key(parts: &RequestParts<'_>) -> Key {
     hash.part(parts.payload.as_bytes());
     hash.part(parts.params);
     hash.part(parts.model.as_bytes());
+    if let Some(answer) = parts.answer {
+        hash.part(b"answer");
+        hash.part(answer);
+    }
     hash.key()
 }
 
@@ -140,7 +146,8 @@ mod tests {
     use serde_json::json;
 
     fn parts<'a>(id: Option<&'a [u8]>, payload: &'a str) -> RequestParts<'a> {
-        RequestParts { id, endpoint: Endpoint::Chat, payload, params: b"{\"temperature\":0}", model: "qwen-plus" }
+        let endpoint = Endpoint::Chat;
+        RequestParts { id, endpoint, payload, params: b"{\"temperature\":0}", model: "qwen-plus", answer: None }
     }
 
     #[test]
@@ -150,6 +157,8 @@ mod tests {
         insta::assert_snapshot!(request_key(&parts(None, messages)), @"3abe6217fa81f5a0f77862e228ce911f");
         let vector = RequestParts { endpoint: Endpoint::Embeddings, ..parts(None, r#""hi""#) };
         insta::assert_snapshot!(request_key(&vector), @"87245de8bbdeabb7318449bb9a6d9021");
+        let ruled = RequestParts { answer: Some(br#"{"one_of":["a"]}"#), ..parts(None, messages) };
+        insta::assert_snapshot!(request_key(&ruled), @"79c5a5a7f8c82e7f83420d4472a7cf8c");
         insta::assert_snapshot!(broken_row_key(b"{oops", b"Tag {{ x }}"), @"2490e8b398400c2647ae263847bb7f22");
         insta::assert_snapshot!(content_id(b"{\"a\":1}"), @"d59b6562d7c9b121");
     }
@@ -179,6 +188,8 @@ mod tests {
             request_key(&RequestParts { params: b"{}", ..parts(None, "[]") }),
             request_key(&RequestParts { model: "gpt", ..parts(None, "[]") }),
             request_key(&RequestParts { endpoint: Endpoint::Embeddings, ..parts(None, "[]") }),
+            request_key(&RequestParts { answer: Some(b"{}"), ..parts(None, "[]") }),
+            request_key(&RequestParts { answer: Some(b"{\"max_chars\":3}"), ..parts(None, "[]") }),
             broken_row_key(b"[]", b""),
             broken_row_key(b"", b"[]"),
         ];

@@ -21,6 +21,7 @@
 //! - Before one: `batch` (which models an OpenAI Batch file asks).
 //! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
 
+mod asking;
 mod batch;
 mod board;
 mod bounds;

@@ -11,7 +11,8 @@ use crate::sink::ColumnTypes;
 use crate::sink::{FinishedRow, InputView, OutputFormat, Writer, Written};
 use crate::source::{Input, Record};
 use crate::store::{LogReader, OrderReader};
-use crate::types::{InputColumns, OutcomeLine};
+use crate::types::{InputColumns, OutcomeLine, read_reply};
+use crate::validate::Rules;
 
 /// JSON has no header: a CSV made from it has the columns of this many first records.
 const COLUMNS_FROM: usize = 1000;
@@ -68,7 +69,19 @@ pub(super) fn with_row<T>(
     let raw = record.raw();
     let id = shown_id(plan, record, row.as_ref());
     let input = row.as_ref().map_or(InputView::Raw(&raw), InputView::Row);
-    take(&FinishedRow { id: &id, row: record.number, place: &record.place, input, outcome })
+    let said = said(plan, outcome);
+    let (data, content) = said.as_ref().map_or((None, None), |(rules, text)| (rules.data(text), rules.content(text)));
+    let (place, data) = (&record.place, data.as_ref());
+    take(&FinishedRow { id: &id, row: record.number, place, input, outcome, data, content })
+}
+
+/// The rules of a task that has some, and the text of the answer that they were held against. A reply that cannot be read
+/// is told by the sink.
+fn said<'a>(plan: &'a Plan, outcome: &OutcomeLine) -> Option<(&'a Rules, String)> {
+    let task = plan.job.tasks.iter().find(|task| task.name == outcome.task)?;
+    let rules = &task.answer.as_ref()?.rules;
+    let reply = outcome.reply.as_ref().filter(|_| outcome.failure.is_none())?;
+    Some((rules, read_reply(outcome.endpoint, reply.get().as_bytes()).ok()?.content?))
 }
 
 /// The input's columns, for a table.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::RunError;
-use super::key::{canonical_object, identity};
+use super::asking::Asking;
+use super::key::{canonical_json, canonical_object, identity};
 use crate::job::{Job, JobError};
 use crate::prompt::{Expr, Prompt, PromptSettings, Templates};
 use crate::source::Input;
@@ -20,11 +21,14 @@ pub(super) struct Choice {
     pub params: Arc<Map<String, Value>>,
     /// Their canonical JSON, for keys.
     canonical: Vec<u8>,
+    /// How it is asked for the task's answer.
+    pub asking: Arc<Asking>,
 }
 
 impl Choice {
-    fn new(upstream: usize, params: Map<String, Value>) -> Self {
-        Self { upstream, canonical: canonical_object(&params), params: Arc::new(params) }
+    fn new(upstream: usize, params: Map<String, Value>, asking: Asking) -> Self {
+        let canonical = canonical_object(&params);
+        Self { upstream, canonical, params: Arc::new(params), asking: Arc::new(asking) }
     }
 
     /// Canonical JSON of the params under a row's own.
@@ -47,6 +51,8 @@ pub(super) struct ReadyTask {
     pub overrides: Vec<Choice>,
     /// The columns that a row's request may be made of, sorted; `None`: any that it has.
     pub used: Option<Vec<String>>,
+    /// Canonical JSON of the rules for its answers, for keys.
+    pub answer_key: Option<Vec<u8>>,
     /// The templates' texts, for the keys of rows that they cannot render.
     pub template_text: Vec<u8>,
 }
@@ -163,7 +169,9 @@ fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prom
     };
     let choice = |&model: &usize| {
         let upstream = models.iter().position(|used| *used == model).unwrap_or_default();
-        Choice::new(upstream, params_on(model))
+        let params = params_on(model);
+        let asking = Asking::new(job, task, &job.models[model], &params);
+        Choice::new(upstream, params, asking)
     };
     let overrides = if job.allow_overrides { models.iter().map(choice).collect() } else { Vec::new() };
     let own: &[&str] = if job.allow_overrides { &["model", "params"] } else { &[] };
@@ -174,6 +182,7 @@ fn ready_task(job: &Job, models: &[usize], task: &crate::job::Task, prompt: Prom
     ReadyTask {
         used: used.map(|used| used.into_iter().collect()),
         name: task.name.as_str().into(),
+        answer_key: task.answer.as_ref().map(|answer| canonical_json(&answer.rules.written())),
         template_text: template_text(task),
         route: task.route.iter().map(choice).collect(),
         overrides,
@@ -195,6 +204,7 @@ mod tests {
             route: Vec::new(),
             fallback_after: None,
             max_cost: None,
+            answer: None,
         };
         let pinned = r#"tag PromptSettings { system: None, prompt: Some("Tag {{ \"x\" }}"), messages: [] }"#;
         assert_eq!(String::from_utf8(template_text(&task)).unwrap(), pinned);

@@ -159,7 +159,9 @@ fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Ke
     let endpoint = request.endpoint_at(model.endpoint);
     fits(endpoint, &request.payload, &model.alias)?;
     let payload = request.payload.json().get();
-    let parts = RequestParts { id, endpoint, payload, params: &first.params_key(&request.params), model: &model.wire };
+    let params = first.params_key(&request.params);
+    let answer = task.answer_key.as_deref();
+    let parts = RequestParts { id, endpoint, payload, params: &params, model: &model.wire, answer };
     let shared = plan.job.dedupe.then(|| request_key(&RequestParts { id: None, ..parts }));
     let keys = Keys { own: request_key(&parts), shared };
     Ok((keys, request))

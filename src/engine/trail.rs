@@ -29,12 +29,16 @@ pub(super) struct CallRecord {
     pub request_id: Option<String>,
     /// What the provider said, where the call failed.
     pub said: Option<Bytes>,
+    /// The model was told what was wrong with an answer of its own.
+    pub reask: bool,
     pub end: CallEnd,
 }
 
 /// How a call ended.
 pub(super) enum CallEnd {
     Answer(Answer),
+    /// An answer that breaks the task's rules.
+    Rejected(Answer, Failure),
     Failure(Failure),
     /// It was cut by a stop, or as another call was faster: its end is not known.
     Cut,
@@ -43,7 +47,7 @@ pub(super) enum CallEnd {
 impl CallEnd {
     fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Failure(failure) => Some(failure),
+            Self::Failure(failure) | Self::Rejected(_, failure) => Some(failure),
             Self::Answer(_) | Self::Cut => None,
         }
     }
@@ -83,11 +87,8 @@ impl Trail {
     /// The line of a call to a model that the row did not go to, beside the one where it is.
     pub fn attempt_aside(&mut self, record: CallRecord, retry: bool) -> AttemptLine {
         self.entries.push(entry(&record));
-        let CallRecord { call, provider, model, latency, usage, cost, possibly_billed, worst_cost, end, .. } = record;
-        let failure = match end {
-            CallEnd::Failure(failure) => Some(failure),
-            CallEnd::Answer(_) | CallEnd::Cut => None,
-        };
+        let failure = record.end.failure().cloned();
+        let CallRecord { call, provider, model, latency, usage, cost, possibly_billed, worst_cost, reask, .. } = record;
         AttemptLine {
             call,
             key: self.key,
@@ -104,6 +105,7 @@ impl Trail {
             possibly_billed,
             worst_cost: worst_cost.filter(|_| possibly_billed || cost.is_none()),
             retry,
+            reask,
             came_from: None,
         }
     }
@@ -122,12 +124,14 @@ impl Trail {
         line.latency_ms = millis(record.latency);
         line.request_id = record.request_id;
         line.retry = retry;
+        line.reask = record.reask;
         line.came_from = came_from;
         line.possibly_billed = record.possibly_billed;
         line.worst_cost = record.worst_cost.filter(|_| record.possibly_billed || record.cost.is_none());
         match record.end {
-            CallEnd::Answer(answer) => {
-                line.truncated = answer.truncated;
+            // One that does not count is kept all the same: it was paid for, and shows what is wrong.
+            CallEnd::Answer(answer) | CallEnd::Rejected(answer, _) => {
+                line.truncated = answer.truncated && line.failure.is_none();
                 line.endpoint = answer.endpoint;
                 line.reply = reply_line(&answer.body);
             }
@@ -200,6 +204,7 @@ impl Trail {
             request_id: None,
             replaces: self.replaces,
             retry: false,
+            reask: false,
             came_from: None,
             truncated: false,
             possibly_billed: false,

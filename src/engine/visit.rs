@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::select_all;
-use serde_json::Map;
 use tokio::time::Instant;
 
+use super::asking::reask;
 use super::budget::{Refused, Reservation};
-use super::call::Called;
+use super::call::{Called, Rejected};
 use super::hedge::Outgoing;
+use super::prepare::Request;
 use super::recorder::Message;
 use super::shared::Shared;
 use super::trail::{CallEnd, CallRecord, row_timeout};
@@ -21,8 +22,8 @@ use super::worker::{LastCall, Life, Visit};
 use crate::event::StopReason;
 use crate::limit::{Admission, Need, Refusal, Standing};
 use crate::provider::{CallError, ModelRequest};
-use crate::retry::{History, Next, decide};
-use crate::types::{Failure, FailureKind, Money};
+use crate::retry::{History, Next, OnInvalid, decide};
+use crate::types::{Failure, FailureKind, Money, Payload};
 
 /// What is known of an outage is looked at again this often, by each row that waits for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -60,11 +61,14 @@ impl Life {
     pub(super) async fn visit(&mut self, at: usize) -> Visit {
         let shared = Arc::clone(&self.shared);
         let upstream = &shared.upstreams[self.walk.stop(at).upstream];
-        let request = self.model_request(at, upstream);
-        let need = upstream.need(&request);
-        let worst_cost = upstream.worst_cost(&request);
         let mut reserved = None;
         loop {
+            let stop = self.walk.stop(at);
+            stop.way = stop.asking.now();
+            // Longer each time that it is asked again with what was wrong.
+            let request = self.model_request(at, upstream);
+            let need = upstream.need(&request);
+            let worst_cost = upstream.worst_cost(&request);
             if self.spent >= upstream.row_timeout {
                 return Visit::Through(Some(row_timeout(upstream.row_timeout, None)));
             }
@@ -79,6 +83,10 @@ impl Life {
                     continue;
                 }
             };
+            if self.walk.look(at).is_outdated() {
+                admission.give_back();
+                continue;
+            }
             let money = reserved.take().or_else(|| shared.budget.try_reserve(self.request.task, worst_cost));
             let Some(money) = money else {
                 // Others may send while this one waits for money.
@@ -89,7 +97,6 @@ impl Life {
                 }
                 continue;
             };
-            let request = request.clone();
             match self.ask(Outgoing { at, upstream, request, need, worst_cost, admission, money }).await {
                 Ok(None) => {}
                 Ok(Some(visit)) => return visit,
@@ -117,7 +124,7 @@ impl Life {
                     self.send_attempt(record, retry, admission).await;
                     Visit::Left
                 }
-                CallEnd::Answer(_) | CallEnd::Failure(_) => end(record, admission, retry),
+                CallEnd::Answer(_) | CallEnd::Rejected(..) | CallEnd::Failure(_) => end(record, admission, retry),
             });
         };
         match step {
@@ -155,8 +162,7 @@ impl Life {
     ) -> (Option<Step>, bool) {
         self.walk.stop(at).tries.made += 1;
         let Some(error) = &called.error else { return (None, self.walk.tries(at).made > 1) };
-        let down = called.standing == Standing::Open || called.probe;
-        let step = self.next_step(at, upstream, error, member, down);
+        let step = self.next_step(at, upstream, called, error, member);
         let limited = error.failure.kind == FailureKind::RateLimited;
         (Some(step), !limited && self.walk.tries(at).made > 1)
     }
@@ -248,10 +254,21 @@ impl Life {
     }
 
     /// Counts a failure and asks `decide` what follows. A failure of a model that is down is not the row's.
-    fn next_step(&mut self, at: usize, upstream: &Upstream, error: &CallError, member: usize, down: bool) -> Step {
+    fn next_step(&mut self, at: usize, upstream: &Upstream, called: &Called, error: &CallError, member: usize) -> Step {
         let kind = error.failure.kind;
-        let tries = &mut self.walk.stop(at).tries;
-        let history = count(tries, upstream, error, member);
+        let down = called.standing == Standing::Open || called.probe;
+        let longer = called.rejected.as_ref().and_then(|rejected| self.reask(at, upstream, rejected));
+        let answer = self.shared.plan.job.tasks[self.request.task].answer.as_ref();
+        let stop = self.walk.stop(at);
+        let other_way = kind == FailureKind::InvalidRequest && stop.asking.step_down(stop.way, &error.failure);
+        let tries = &mut stop.tries;
+        let history = History {
+            other_way,
+            on_invalid: answer.map(|answer| answer.on_invalid).unwrap_or_default(),
+            may_reask: longer.is_some() && answer.is_some_and(|answer| tries.reasks < answer.max_reasks),
+            truncated: called.rejected.as_ref().is_some_and(|rejected| rejected.truncated),
+            ..count(tries, upstream, error, member)
+        };
         if down && (is_servers_fault(kind) || kind == FailureKind::RateLimited) {
             upstream.note_fault(&error.failure);
         }
@@ -261,7 +278,16 @@ impl Life {
             return Step::PassBy;
         }
         match decide(kind, &history, &self.shared.plan.job.retry, &mut fastrand::f64) {
-            Next::Requeue => Step::Again { pause: Duration::ZERO },
+            Next::Requeue => {
+                tries.counted -= u32::from(kind != FailureKind::RateLimited);
+                Step::Again { pause: Duration::ZERO }
+            }
+            Next::Reask => {
+                tries.counted -= 1;
+                tries.reasks += 1;
+                self.walk.stop(at).conversation = longer;
+                Step::Again { pause: Duration::ZERO }
+            }
             Next::RetryAfter(pause) if self.spent + pause >= upstream.row_timeout => {
                 Step::OutOfTime(row_timeout(upstream.row_timeout, Some(&error.failure)))
             }
@@ -273,6 +299,16 @@ impl Life {
                 Step::Removed
             }
         }
+    }
+
+    /// The conversation with what is wrong with its last answer; `None` where nothing was said, or it would be too long.
+    fn reask(&self, at: usize, upstream: &Upstream, rejected: &Rejected) -> Option<Payload> {
+        let so_far = self.model_request(at, upstream).payload;
+        let longer = reask(&so_far, rejected.said.as_deref()?, &rejected.why)?;
+        let Request { task, endpoint, model, .. } = self.request;
+        let request = Request { task, endpoint, model, payload: longer, params: self.request.params.clone() };
+        let fits = !upstream.is_too_long(&request, &self.walk.look(at).params);
+        fits.then_some(request.payload)
     }
 
     /// Waits while the run is paused, out of all lines.
@@ -300,19 +336,17 @@ impl Life {
     }
 
     pub(super) fn model_request(&self, at: usize, upstream: &Upstream) -> ModelRequest {
-        let params = self.walk.params(at);
-        let params = if self.request.params.is_empty() {
-            Arc::clone(params)
-        } else {
-            let mut own: Map<_, _> = (**params).clone();
-            own.extend(self.request.params.clone());
-            Arc::new(own)
+        let (stop, own) = (self.walk.look(at), &self.request.params);
+        let way = stop.asking.way(stop.way);
+        let payload = match &stop.conversation {
+            Some(conversation) => conversation.clone(),
+            None => way.payload(&self.request.payload, own),
         };
         ModelRequest {
             model: Arc::clone(&upstream.wire),
             endpoint: self.request.endpoint_at(upstream.endpoint),
-            payload: self.request.payload.clone(),
-            params,
+            payload,
+            params: way.params(&stop.params, own),
         }
     }
 }
@@ -334,6 +368,10 @@ fn count(tries: &mut Tries, upstream: &Upstream, error: &CallError, member: usiz
         answered_before: upstream.answered_before(member, kind),
         confirmations: upstream.count_failure(member, kind),
         retryable: error.retryable,
+        other_way: false,
+        on_invalid: OnInvalid::default(),
+        may_reask: false,
+        truncated: false,
     }
 }
 

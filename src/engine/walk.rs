@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
+use super::asking::Asking;
 use super::estimate::input_tokens;
 use super::plan::Choice;
 use super::prepare::Request;
 use super::upstream::Upstream;
-use crate::types::{Failure, FailureKind};
+use crate::types::{Failure, FailureKind, Payload};
 
 /// A row's way along its route. It may come by a model again: one that was down may be back.
 pub(super) struct Walk {
@@ -25,6 +26,11 @@ pub(super) struct Walk {
 pub(super) struct WalkStop {
     pub upstream: usize,
     pub params: Arc<Map<String, Value>>,
+    pub asking: Arc<Asking>,
+    /// The number of the way in which it is asked.
+    pub way: usize,
+    /// What it is asked after an answer that was not valid.
+    pub conversation: Option<Payload>,
     pub tries: Tries,
     /// It has failed the row for good.
     spent: bool,
@@ -40,6 +46,15 @@ pub(super) struct Tries {
     /// Those that failed by what counts, for `decide`.
     pub counted: u32,
     pub timeouts: u32,
+    /// How often it was asked again with what was wrong.
+    pub reasks: u32,
+}
+
+impl WalkStop {
+    /// While the row waited in line, others found out that the model is to be asked in another way.
+    pub fn is_outdated(&self) -> bool {
+        self.way != self.asking.now()
+    }
 }
 
 impl Walk {
@@ -47,6 +62,9 @@ impl Walk {
         let stop = |choice: &Choice| WalkStop {
             upstream: choice.upstream,
             params: Arc::clone(&choice.params),
+            asking: Arc::clone(&choice.asking),
+            way: choice.asking.now(),
+            conversation: None,
             tries: Tries::default(),
             spent: false,
             passed_by: false,
@@ -66,8 +84,8 @@ impl Walk {
         self.stops[at].upstream
     }
 
-    pub fn params(&self, at: usize) -> &Arc<Map<String, Value>> {
-        &self.stops[at].params
+    pub fn look(&self, at: usize) -> &WalkStop {
+        &self.stops[at]
     }
 
     pub fn tries(&self, at: usize) -> &Tries {

@@ -11,11 +11,12 @@ use super::stopping::{Deadline, MaxCost, MaxFailures};
 use super::tree::Spot;
 use crate::limit::Limits;
 use crate::prompt::PromptSettings;
-use crate::provider::ProviderSettings;
-use crate::retry::RetrySettings;
+use crate::provider::{AnswerMode, ProviderSettings};
+use crate::retry::{OnInvalid, RetrySettings};
 use crate::sink::OutputSettings;
 use crate::source::{Format, InputSettings};
 use crate::types::{Endpoint, Price, PriceSource};
+use crate::validate::Rules;
 
 /// A checked job. Expressions and templates stand as text: whoever compiles them tells what is wrong with
 /// [`Job::problem`].
@@ -92,6 +93,21 @@ pub struct Task {
     pub fallback_after: Option<Duration>,
     /// What may be spent on its rows, within what the job may spend.
     pub max_cost: Option<MaxCost>,
+    /// What a valid answer is; `None`: any text that is not empty.
+    pub answer: Option<TaskAnswer>,
+}
+
+/// What a valid answer of a task is, and what becomes of one that is not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TaskAnswer {
+    /// At least one.
+    pub rules: Rules,
+    /// How models are asked for what the schema says.
+    pub mode: AnswerMode,
+    /// What follows from an answer that breaks a rule.
+    pub on_invalid: OnInvalid,
+    /// How often a row asks a model again with what is wrong.
+    pub max_reasks: u32,
 }
 
 /// A model of a provider.
@@ -264,8 +280,13 @@ impl Job {
             let first = task.route.first().copied().and_then(model);
             let mut parts = vec![json!(task.name), json!(system), json!(prompt), json!(messages)];
             parts.extend([json!(task.params), json!(first)]);
-            // As with endpoints: only where it is used.
-            parts.extend((!images.is_empty()).then(|| json!(images)));
+            // As with endpoints: only where they are used. The answer's place is behind that of the images.
+            let answer = task.answer.as_ref().map(|answer| answer.rules.written());
+            parts.extend(
+                (!images.is_empty() || answer.is_some())
+                    .then(|| if images.is_empty() { Value::Null } else { json!(images) }),
+            );
+            parts.extend(answer);
             Value::Array(parts)
         };
         // With overrides a row's own words choose among all models.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::args::JobArgs;
-use super::checked::Job;
+use super::checked::{Job, Task};
 use super::environment::Environment;
 use super::files::{Gathered, gather};
 use super::problem::{JobError, Problem, Problems};
@@ -16,6 +16,7 @@ use super::tree::{Node, Spot, Table, Value, dotted};
 use crate::price::Prices;
 use crate::retry::RetrySettings;
 use crate::sink::OutputSettings;
+use crate::types::{AnswerColumn, AnswerColumns};
 
 /// Reads a job file with its config and the flags of the command line, and checks all of it. `env` is the process's
 /// environment.
@@ -80,6 +81,7 @@ fn check(
     let prices = prices(args, gathered, problems);
     let top = Reader::root(&gathered.tree, &gathered.spot, scope, |reader| read_top(reader, &prices))?;
     let (input, output) = (top.input?, top.output?);
+    let answers = AnswerColumns::of(top.linked.tasks.iter().map(answer_columns));
     let stem = gathered.file.file_stem().unwrap_or_default();
     Some(Job {
         name: top.name.unwrap_or_else(|| stem.to_string_lossy().into_owned()),
@@ -91,7 +93,7 @@ fn check(
         task: input.task,
         filter: input.filter,
         allow_overrides: input.allow_overrides,
-        output,
+        output: OutputSettings { answers, ..output },
         default_task: top.linked.tasks.iter().position(|task| task.name == "default"),
         tasks: top.linked.tasks,
         providers: top.linked.providers,
@@ -124,6 +126,11 @@ fn prices(args: &JobArgs, gathered: &Gathered, problems: &Problems) -> Prices {
         problems.add(Problem { hint: Some(hint.to_owned()).filter(|hint| !hint.is_empty()), ..problem });
         Prices::default()
     })
+}
+
+/// The columns of a task's answers, where it has a schema that says them.
+fn answer_columns(task: &Task) -> Option<Vec<AnswerColumn>> {
+    task.answer.as_ref()?.rules.schema.as_ref()?.columns()
 }
 
 /// The environment with `env_file`, whose own path can use the process's variables only.

@@ -23,7 +23,7 @@ mod units;
 
 pub use args::JobArgs;
 pub use batch::Batch;
-pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, Task};
+pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, Task, TaskAnswer};
 pub use load::{load, state_path};
 pub use problem::{JobError, Problem};
 pub use schema::SCHEMA;

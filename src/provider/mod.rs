@@ -8,6 +8,7 @@
 mod body;
 mod classify;
 mod error;
+mod format;
 mod http;
 mod images;
 mod openai;
@@ -33,6 +34,7 @@ use serde_json::{Map, Value};
 use crate::types::{Billing, Endpoint, Failure, Payload, RateReport, Usage};
 
 pub use error::ProviderError;
+pub use format::{AnswerFormat, AnswerMode};
 pub use http::HttpTransport;
 pub use openai::OpenAiProvider;
 pub use profile::Profile;

@@ -45,6 +45,10 @@ pub struct Entry {
     pub rate_limited: u64,
     /// Attempts after the first of a row on the same model, 429s not counted.
     pub retries: u64,
+    /// Answers that broke the task's rules.
+    pub invalid_answers: u64,
+    /// Attempts that told the model what was wrong with its answer before.
+    pub reasks: u64,
     /// Rows that came here from another model of their route.
     pub fallbacks_in: u64,
     /// Rows that left here for another model of their route.
@@ -112,6 +116,8 @@ impl Entry {
             attempts: tally.attempts,
             rate_limited: tally.rate_limited,
             retries: tally.retries,
+            invalid_answers: tally.invalid_answers,
+            reasks: tally.reasks,
             fallbacks_in: tally.fallbacks_in,
             fallbacks_out: tally.fallbacks_out,
             input_tokens: tally.usage.input_tokens,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::RetrySettings;
+use super::{OnInvalid, RetrySettings};
 use crate::types::FailureKind;
 
 /// A model that does not answer in time is tried this often: each try costs the whole time again.
@@ -16,6 +16,7 @@ const CONFIRMATIONS: u32 = 3;
 const OVERLOADED_FLOOR: Duration = Duration::from_secs(5);
 
 /// What happened before, as far as it matters for what comes next.
+#[expect(clippy::struct_excessive_bools, reason = "facts that hold or not, each for itself")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// The row's attempts on this model that count, this one included.
@@ -28,6 +29,14 @@ pub struct History {
     pub confirmations: u32,
     /// What the provider itself said about trying again (`x-should-retry`).
     pub retryable: Option<bool>,
+    /// The request can be put in a way that the provider did not refuse.
+    pub other_way: bool,
+    /// What the task wants done about an answer that breaks its rules.
+    pub on_invalid: OnInvalid,
+    /// The model can be told what is wrong with its answer, and has not been told as often as it may be.
+    pub may_reask: bool,
+    /// The answer was cut off at the output limit: the next one would be too.
+    pub truncated: bool,
 }
 
 /// What follows from a failure.
@@ -35,6 +44,8 @@ pub struct History {
 pub enum Next {
     /// Back in line for the same model; the attempt does not count.
     Requeue,
+    /// The same model again, told what is wrong with its answer; the attempt does not count.
+    Reask,
     /// The same model again after this pause; the attempt counts.
     RetryAfter(Duration),
     /// The next model of the route; where there is none, the row fails.
@@ -73,11 +84,11 @@ pub fn decide(
             let enough = history.timeouts_on_model >= TIMEOUT_TRIES || history.retryable == Some(false);
             if enough { Next::Fallback } else { retry(Duration::ZERO) }
         }
-        FailureKind::ContextLength
-        | FailureKind::TooLarge
-        | FailureKind::ContentFilter
-        | FailureKind::Refusal
-        | FailureKind::InvalidAnswer => Next::Fallback,
+        FailureKind::ContextLength | FailureKind::TooLarge | FailureKind::ContentFilter | FailureKind::Refusal => {
+            Next::Fallback
+        }
+        FailureKind::InvalidAnswer => after_invalid(history, settings),
+        FailureKind::InvalidRequest if history.other_way => Next::Requeue,
         FailureKind::InvalidRequest => {
             let again = history.retryable == Some(true) && history.attempts_on_model < settings.max_attempts;
             if again { retry(Duration::ZERO) } else { Next::GiveUp }
@@ -93,6 +104,18 @@ pub fn decide(
             if certain { Next::RemoveTarget } else { retry(Duration::ZERO) }
         }
         FailureKind::BadRow | FailureKind::Template | FailureKind::NoRoute | FailureKind::RowTimeout => Next::GiveUp,
+    }
+}
+
+/// The server is well, so that nothing is gained by a pause.
+fn after_invalid(history: &History, settings: &RetrySettings) -> Next {
+    match history.on_invalid {
+        OnInvalid::Reask if history.may_reask && !history.truncated => Next::Reask,
+        OnInvalid::Retry if !history.truncated && history.attempts_on_model < settings.max_attempts => {
+            Next::RetryAfter(Duration::ZERO)
+        }
+        OnInvalid::Reask | OnInvalid::Retry | OnInvalid::Fallback => Next::Fallback,
+        OnInvalid::Fail => Next::GiveUp,
     }
 }
 
@@ -159,6 +182,10 @@ mod tests {
         answered_before: true,
         confirmations: 1,
         retryable: None,
+        other_way: false,
+        on_invalid: OnInvalid::Fallback,
+        may_reask: true,
+        truncated: false,
     };
 
     fn next(kind: FailureKind, history: History) -> Next {
@@ -237,6 +264,30 @@ mod tests {
     }
 
     #[test]
+    fn what_a_provider_does_not_take_is_put_otherwise_where_it_can_be() {
+        let other = History { other_way: true, attempts_on_model: 9, ..FIRST };
+        assert_eq!(next(FailureKind::InvalidRequest, other), Next::Requeue);
+        assert_eq!(next(FailureKind::InvalidRequest, FIRST), Next::GiveUp);
+    }
+
+    #[test]
+    fn an_answer_that_breaks_the_rules_leads_where_the_task_says() {
+        let next_of = |history| next(FailureKind::InvalidAnswer, history);
+        let of = |on_invalid| History { on_invalid, ..FIRST };
+        let (reask, retry) = (of(OnInvalid::Reask), of(OnInvalid::Retry));
+        assert_eq!(next_of(reask), Next::Reask);
+        assert_eq!(next_of(History { attempts_on_model: 9, ..reask }), Next::Reask, "it has a count of its own");
+        assert_eq!(next_of(History { may_reask: false, ..reask }), Next::Fallback);
+        assert_eq!(next_of(retry), Next::RetryAfter(Duration::ZERO));
+        assert_eq!(next_of(History { attempts_on_model: 5, ..retry }), Next::Fallback);
+        for cut in [reask, retry] {
+            assert_eq!(next_of(History { truncated: true, ..cut }), Next::Fallback, "it would be cut off again");
+        }
+        assert_eq!(next_of(of(OnInvalid::Fallback)), Next::Fallback);
+        assert_eq!(next_of(of(OnInvalid::Fail)), Next::GiveUp);
+    }
+
+    #[test]
     fn pauses_double_up_to_the_longest() {
         let pauses = (1..=9).map(|n| pause(n, &RetrySettings::default(), Duration::ZERO, 1.0).as_millis());
         assert_eq!(pauses.collect::<Vec<_>>(), [500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
@@ -256,10 +307,13 @@ mod tests {
         fn never_more_attempts_than_allowed_nor_longer_pauses(
             code in 0..22_u8, settings in settings(), beyond in 0..3_u32, before in 1..10_u32, timeouts in 0..5_u32,
             answered in any::<bool>(), confirmations in 0..5_u32, retryable in any::<Option<bool>>(), luck in 0.0..=1.0,
+            invalid in 0..4_usize,
         ) {
             let kind = FailureKind::from_code(code).unwrap();
+            let on_invalid = [OnInvalid::Reask, OnInvalid::Retry, OnInvalid::Fallback, OnInvalid::Fail][invalid];
             let history = |attempts| History {
                 attempts_on_model: attempts, timeouts_on_model: timeouts, answered_before: answered, confirmations, retryable,
+                on_invalid, ..FIRST
             };
             let last = decide(kind, &history(settings.max_attempts + beyond), &settings, &mut || luck);
             prop_assert!(!matches!(last, Next::RetryAfter(_)), "{kind} goes on: {last:?}");

@@ -7,4 +7,4 @@ mod decide;
 mod settings;
 
 pub use decide::{History, Next, decide, is_transient};
-pub use settings::RetrySettings;
+pub use settings::{OnInvalid, RetrySettings};

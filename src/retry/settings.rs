@@ -2,6 +2,20 @@
 
 use std::time::Duration;
 
+/// What follows from an answer that breaks the task's rules (`on_invalid`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnInvalid {
+    /// The model is told what is wrong with it, and asked again.
+    #[default]
+    Reask,
+    /// The model is asked the same again.
+    Retry,
+    /// The next model of the route is asked.
+    Fallback,
+    /// The row fails.
+    Fail,
+}
+
 /// How often and after which pauses an attempt is repeated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetrySettings {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::types::Usage;
 
-use super::request::{Format, Request};
+use super::request::{Request, Wanted};
 use super::schema;
 
 /// Replies count their time from here (2026-01-01), so that the same requests get the same bytes in every run.
@@ -41,6 +41,8 @@ pub(super) enum Manner {
     HalfWay,
     /// Answers in plain text, though JSON is asked for.
     Plain,
+    /// Answers with JSON that does not fit what is asked for.
+    Misfit,
     /// Says nothing.
     Silent,
     /// Is stopped by the content filter before the first word.
@@ -59,13 +61,18 @@ pub(super) struct Answer {
 impl Answer {
     /// Answers: the same to the same request each time.
     pub(super) fn to(request: &Request<'_>, manner: Manner, length: Option<&RangeInclusive<u64>>) -> Self {
-        let prompt = request.last_user_message();
+        let prompt = request.prompt();
         let mut writer = Writer::new(prompt);
-        let content = match (manner, request.format()) {
+        let content = match (manner, request.wanted()) {
             (Manner::Silent | Manner::Filtered, _) => String::new(),
-            (Manner::Good | Manner::HalfWay, Format::Object) => writer.object(),
-            (Manner::Good | Manner::HalfWay, Format::Schema(schema)) => schema::fit(schema, &mut writer).to_string(),
-            (Manner::Good | Manner::HalfWay, Format::Text) | (Manner::Plain, _) => writer.text(request, length),
+            (Manner::Misfit, Wanted::Schema(schema)) => schema::misfit(&schema, &mut writer).to_string(),
+            (Manner::Misfit, Wanted::ToldSchema(schema)) => schema::misfit(&schema, &mut writer).to_string(),
+            (Manner::Misfit, Wanted::Object | Wanted::OneOf(_) | Wanted::Text)
+            | (Manner::Good | Manner::HalfWay, Wanted::Object) => writer.object(),
+            (Manner::Good | Manner::HalfWay, Wanted::Schema(schema)) => schema::fit(&schema, &mut writer).to_string(),
+            (Manner::Good | Manner::HalfWay, Wanted::ToldSchema(schema)) => writer.fenced(&schema),
+            (Manner::Good | Manner::HalfWay, Wanted::OneOf(labels)) => writer.label(&labels),
+            (Manner::Good | Manner::HalfWay, Wanted::Text) | (Manner::Plain, _) => writer.text(request, length),
         };
         let mut answer = Self::new(writer.mark, content, manner);
         answer.cap(request.output_cap());
@@ -177,6 +184,15 @@ impl<'a> Writer<'a> {
 
     fn object(&mut self) -> String {
         serde_json::json!({ "answer": self.free_text() }).to_string()
+    }
+
+    /// As models do that were told of a schema in words.
+    fn fenced(&mut self, schema: &serde_json::Value) -> String {
+        format!("```json\n{:#}\n```", schema::fit(schema, self))
+    }
+
+    fn label(&mut self, labels: &[&str]) -> String {
+        self.rng.choice(labels).copied().unwrap_or_default().to_owned()
     }
 
     fn text(&mut self, request: &Request<'_>, length: Option<&RangeInclusive<u64>>) -> String {

@@ -160,6 +160,9 @@ impl Sim {
         if let Some(limit) = self.context(behaviour).filter(|limit| prompt_tokens > *limit) {
             return Err(ApiError::context_length(limit, prompt_tokens));
         }
+        if behaviour == Behaviour::TextOnly && request.asks_by_format() {
+            return Err(ApiError::no_response_format(&request.model));
+        }
         let chances = Chances::of(self.settings.seed, number);
         let fault = self.fault(number, behaviour, &chances, request);
         let answers =
@@ -217,8 +220,9 @@ impl Sim {
             | Behaviour::Limit(_)
             | Behaviour::ShortContext(_)
             | Behaviour::Truncate
+            | Behaviour::TextOnly
             | Behaviour::Invalid(_) => {
-                let poisoned = fault::poisoned(&self.settings, request.last_user_message());
+                let poisoned = fault::poisoned(&self.settings, request.prompt());
                 poisoned.or_else(|| fault::drawn(&self.settings.faults, chances.fault))
             }
         }
@@ -314,6 +318,7 @@ impl Plan<'_> {
                 | Fault::Truncated
                 | Fault::SlowBody
                 | Fault::Empty
+                | Fault::InvalidAnswer
                 | Fault::ContentFilter
                 | Fault::NullChoices,
             ) => ApiError::server_error().reply(),
@@ -335,6 +340,7 @@ impl Plan<'_> {
                 | Fault::Overloaded
                 | Fault::Truncated
                 | Fault::Empty
+                | Fault::InvalidAnswer
                 | Fault::ContentFilter
                 | Fault::ContextLength
                 | Fault::Html
@@ -354,6 +360,9 @@ fn manner(fault: Option<Fault>, behaviour: Behaviour, chances: &Chances) -> Mann
     match (fault, behaviour) {
         (Some(Fault::Empty), _) => Manner::Silent,
         (Some(Fault::ContentFilter), _) => Manner::Filtered,
+        // The luck of the same call, for another purpose: half of them are JSON.
+        (Some(Fault::InvalidAnswer), _) if chances.latency < 0.5 => Manner::Misfit,
+        (Some(Fault::InvalidAnswer), _) => Manner::Plain,
         (_, Behaviour::Truncate) => Manner::HalfWay,
         (_, Behaviour::Invalid(share)) if chances.model < share => Manner::Plain,
         (Some(_) | None, _) => Manner::Good,

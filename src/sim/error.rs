@@ -79,6 +79,11 @@ impl ApiError {
         Self { param: Some("messages"), ..error }
     }
 
+    pub(super) fn no_response_format(model: &str) -> Self {
+        let message = format!("Invalid parameter: 'response_format' is not supported with the model `{model}`.");
+        Self { param: Some("response_format"), ..Self::new(400, INVALID, None, message) }
+    }
+
     pub(super) fn insufficient_quota() -> Self {
         let message = "You exceeded your current quota, please check your plan and billing details. For more information \
                        on this error, read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors.";

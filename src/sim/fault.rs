@@ -30,6 +30,8 @@ pub enum Fault {
     SlowBody,
     /// An answer without text.
     Empty,
+    /// An answer that is not what was asked for: no JSON, or JSON that does not fit the schema.
+    InvalidAnswer,
     /// An answer that ended by the content filter.
     ContentFilter,
     /// 400 `context_length_exceeded`.
@@ -55,9 +57,13 @@ impl Fault {
     /// Whether an answer was computed all the same, and so is billed.
     pub(super) fn is_billed(self) -> bool {
         match self {
-            Self::Reset | Self::Truncated | Self::SlowBody | Self::Empty | Self::ContentFilter | Self::NullChoices => {
-                true
-            }
+            Self::Reset
+            | Self::Truncated
+            | Self::SlowBody
+            | Self::Empty
+            | Self::InvalidAnswer
+            | Self::ContentFilter
+            | Self::NullChoices => true,
             Self::RateLimit
             | Self::ServerError
             | Self::Overloaded

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// The names that are listed at `/v1/models`, one for each behaviour.
-pub(super) const EXAMPLES: [&str; 10] = [
+pub(super) const EXAMPLES: [&str; 11] = [
     "sim",
     "fail-500",
     "flaky-10",
@@ -14,6 +14,7 @@ pub(super) const EXAMPLES: [&str; 10] = [
     "short-context-1000",
     "truncate",
     "invalid-20",
+    "text-only",
 ];
 
 /// What a name asks for.
@@ -33,6 +34,8 @@ pub(super) enum Behaviour {
     /// Refuses prompts of more tokens.
     ShortContext(u64),
     Truncate,
+    /// Refuses requests with a `response_format`.
+    TextOnly,
     /// Answers with no JSON, though asked for it, in this share of the calls.
     Invalid(f64),
 }
@@ -44,6 +47,7 @@ impl Behaviour {
             "hang" => return Self::Hang,
             "filter" => return Self::Filter,
             "truncate" => return Self::Truncate,
+            "text-only" => return Self::TextOnly,
             _ => {}
         }
         let Some((name, value)) = model.rsplit_once('-') else { return Self::Normal };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::types::{Endpoint, Form};
+use crate::types::{Endpoint, Form, NOT_VALID, SCHEMA_FOLLOWS};
 
 /// Numbers of a vector where the request does not say it.
 const DIMENSIONS: usize = 8;
@@ -81,9 +81,9 @@ struct Message<'a> {
     content: Content<'a>,
 }
 
-/// What shape of answer is wanted.
+/// What shape of answer the parameters ask for.
 #[derive(Debug, Default)]
-pub(super) enum Format {
+enum Format {
     #[default]
     Text,
     /// Any JSON object.
@@ -91,6 +91,23 @@ pub(super) enum Format {
     /// JSON of this schema.
     Schema(Value),
 }
+
+/// What shape of answer is wanted, the prompt's own words taken in.
+#[derive(Debug)]
+pub(super) enum Wanted<'r> {
+    Text,
+    /// Any JSON object.
+    Object,
+    /// JSON of this schema.
+    Schema(Cow<'r, Value>),
+    /// JSON of this schema, of which the prompt alone tells.
+    ToldSchema(Value),
+    /// One of these, of which the prompt tells.
+    OneOf(Vec<&'r str>),
+}
+
+/// What stands before a list of the answers that are allowed.
+const ONE_OF: &str = "ne of: ";
 
 impl<'a> Request<'a> {
     /// Reads a body.
@@ -108,9 +125,12 @@ impl<'a> Request<'a> {
         Self { endpoint, model, messages, output_cap, format, dimensions: DIMENSIONS, base64: false }
     }
 
-    /// The text that the answer's mark is made of: the last user message, or the last one of all.
-    pub(super) fn last_user_message(&self) -> &str {
-        let user = self.messages.iter().rev().find(|message| message.role == "user");
+    /// The text that the answer's mark is made of: the last user message, or the last one of all. What only says that an
+    /// answer was not valid is about the message before.
+    pub(super) fn prompt(&self) -> &str {
+        let users = || self.messages.iter().rev().filter(|message| message.role == "user");
+        let asks = |message: &&Message<'_>| !message.content.text.starts_with(NOT_VALID);
+        let user = users().find(asks).or(users().next());
         user.or(self.messages.last()).map_or("", |message| &message.content.text)
     }
 
@@ -131,9 +151,37 @@ impl<'a> Request<'a> {
         self.output_cap
     }
 
-    /// What shape of answer is asked for.
-    pub(super) fn format(&self) -> &Format {
-        &self.format
+    /// What `response_format` asks for, and the prompt. What cannot be understood asks for text.
+    pub(super) fn wanted(&self) -> Wanted<'_> {
+        match &self.format {
+            Format::Schema(schema) => Wanted::Schema(Cow::Borrowed(schema)),
+            Format::Object => self.told_schema().map_or(Wanted::Object, |schema| Wanted::Schema(Cow::Owned(schema))),
+            Format::Text => {
+                let told = self.told_schema().map(Wanted::ToldSchema);
+                told.or_else(|| self.told_labels().map(Wanted::OneOf)).unwrap_or(Wanted::Text)
+            }
+        }
+    }
+
+    /// Whether it asks for JSON by a `response_format`.
+    pub(super) fn asks_by_format(&self) -> bool {
+        !matches!(self.format, Format::Text)
+    }
+
+    /// The schema that stands in some message.
+    fn told_schema(&self) -> Option<Value> {
+        self.messages.iter().rev().find_map(|message| {
+            let (_, schema) = message.content.text.split_once(SCHEMA_FOLLOWS)?;
+            serde_json::Deserializer::from_str(schema).into_iter().next()?.ok()
+        })
+    }
+
+    /// The answers that the last message allows, up to the end of its line or sentence.
+    fn told_labels(&self) -> Option<Vec<&str>> {
+        let text: &str = &self.messages.last()?.content.text;
+        let (_, list) = text.rsplit_once(ONE_OF)?;
+        let list = list.split(['\n', '.', ';']).next()?;
+        Some(list.split([',', '|']).map(|label| label.trim().trim_matches(['"', '\'', '`'])).collect())
     }
 }
 
@@ -309,10 +357,10 @@ mod tests {
             {"role":"user","content":[{"type":"text","text":"tw\u006f "},{"type":"image_url","image_url":{"url":"x"}},
             {"text":"three","type":"text"}]},{"role":"assistant","content":null}],"max_tokens":null,"temperature":0}"#;
         let request = Request::read(Endpoint::Chat, body).unwrap();
-        assert_eq!(request.last_user_message(), "two three");
+        assert_eq!(request.prompt(), "two three");
         assert_eq!(request.prompt_tokens(), 12_u64.div_ceil(4) + 9);
         assert_eq!(request.output_cap(), None);
-        assert!(matches!(request.format(), Format::Text));
+        assert!(matches!(request.wanted(), Wanted::Text));
     }
 
     #[test]

@@ -13,6 +13,17 @@ pub(super) fn fit(schema: &Value, writer: &mut Writer<'_>) -> Value {
     Fitter { root: schema, writer }.value(schema, 0)
 }
 
+/// A value that does not fit, unless the schema takes nearly anything: the right properties with values of the wrong type.
+pub(super) fn misfit(schema: &Value, writer: &mut Writer<'_>) -> Value {
+    let wrong = serde_json::json!({ "sim": writer.free_text() });
+    match fit(schema, writer) {
+        Value::Object(fitting) if !fitting.is_empty() => {
+            Value::Object(fitting.into_iter().map(|(name, _)| (name, wrong.clone())).collect())
+        }
+        _ => wrong,
+    }
+}
+
 struct Fitter<'a, 'w, 'p> {
     root: &'a Value,
     writer: &'w mut Writer<'p>,
@@ -170,6 +181,15 @@ mod tests {
             assert!(value["one"].as_array().unwrap().len() == 1 && value["one"][0]["x"].is_number());
             assert!(value["either"].is_i64());
         }
+    }
+
+    #[test]
+    fn a_misfit_has_the_right_names_and_the_wrong_types() {
+        let schema = json!({ "type": "object", "properties": { "mood": { "type": "string" }, "score": {} } });
+        let value = misfit(&schema, &mut Writer::new("p"));
+        assert_eq!(value.as_object().unwrap().keys().collect::<Vec<_>>(), ["mood", "score"]);
+        assert!(value["mood"].is_object());
+        assert!(misfit(&json!({ "type": "string" }), &mut Writer::new("p")).is_object());
     }
 
     #[test]

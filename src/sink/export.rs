@@ -198,7 +198,7 @@ impl Exporter {
             Lines::Batch => batch::add_batch(row, &mut self.line)?,
             Lines::Table { copied, dialect } => {
                 let mut table = table::lines(Vec::new(), *dialect);
-                let ours = OurFields::of(row)?;
+                let ours = OurFields::of(row, &self.settings)?;
                 table::write_row(&mut table, copied, row.input, &ours).map_err(|error| self.failed(error))?;
                 self.append_table(table)?;
                 return Ok(true);

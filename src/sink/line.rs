@@ -27,6 +27,8 @@ struct ResultLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     embedding: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tool_calls: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
     logprobs: Option<&'a RawValue>,
@@ -97,8 +99,9 @@ pub(super) fn add_result(row: &FinishedRow<'_>, settings: &OutputSettings, out: 
         status: "succeeded",
         provider: &outcome.provider,
         model: &outcome.model,
-        content: reply.embedding.is_none().then_some(reply.content.as_deref()),
+        content: reply.embedding.is_none().then_some(row.content.or(reply.content.as_deref())),
         embedding: reply.embedding.as_deref(),
+        data: row.data,
         tool_calls: reply.tool_calls.as_deref(),
         logprobs: reply.logprobs.as_deref(),
         finish_reason: reply.finish_reason.as_deref(),

@@ -4,6 +4,7 @@
 //! its values are, and where they differ, text with JSON in it. Rows are held until there are enough for a batch, and batches
 //! are packed into row groups of bounded size, so that memory stays flat.
 
+mod answer;
 mod array;
 mod infer;
 
@@ -19,7 +20,7 @@ use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use serde_json::Value;
 
-use super::table::{self, OurFields};
+use super::table::{self, Holds, OurFields};
 use super::{FinishedRow, InputView, OutputSettings, SinkError};
 use crate::types::{InputColumns, Row};
 
@@ -44,6 +45,8 @@ pub(super) struct Table<W: Write + Send> {
     schema: SchemaRef,
     /// The columns that are copied; ours stand behind them.
     copied: Vec<String>,
+    /// Of results.
+    settings: Option<OutputSettings>,
     /// The values of the batch, by column.
     batch: Vec<Vec<Value>>,
     rows: usize,
@@ -59,14 +62,17 @@ impl<W: Write + Send> Table<W> {
         columns: &InputColumns,
     ) -> Result<Self, SinkError> {
         let copied = table::copied(settings, &columns.names).to_vec();
-        let ours = table::all_names(settings, &copied).split_off(copied.len());
-        let cost = table::ours(settings, "cost_usd");
-        let ours = ours.into_iter().map(|name| {
-            let kind = if name == cost { COST } else { DataType::Utf8 };
+        let ours = table::ours(settings).map(|(name, holds)| {
+            let kind = match holds {
+                Holds::Property(kind) => answer::data_type(kind),
+                Holds::Text => DataType::Utf8,
+                Holds::Money => COST,
+            };
             Field::new(name, kind, true)
         });
         let fields = copied.iter().map(|name| field(columns, name)).chain(ours).collect();
-        Self::begin(out, target, fields, copied)
+        let table = Self::begin(out, target, fields, copied)?;
+        Ok(Self { settings: Some(settings.clone()), ..table })
     }
 
     /// Begins a table of records of the input.
@@ -85,20 +91,21 @@ impl<W: Write + Send> Table<W> {
         let writer = ArrowWriter::try_new(out, Arc::clone(&schema), Some(properties));
         let writer = writer.map_err(|error| failed(target, error))?;
         let batch = vec![Vec::new(); schema.fields().len()];
-        Ok(Self { writer, target: target.to_owned(), schema, copied, batch, rows: 0, bytes: 0 })
+        Ok(Self { writer, target: target.to_owned(), schema, copied, settings: None, batch, rows: 0, bytes: 0 })
     }
 
     /// Adds a row that ended.
     pub(super) fn add(&mut self, row: &FinishedRow<'_>) -> Result<(), SinkError> {
-        let OurFields([content, model, status, cost, error]) = OurFields::of(row)?;
-        let has_answer = row.outcome.failure.is_none();
-        let told = |text: String| if text.is_empty() { Value::Null } else { Value::String(text) };
-        let content = if has_answer { Value::String(content) } else { Value::Null };
+        let Some(settings) = &self.settings else { return Ok(()) };
+        let OurFields(mut ours) = OurFields::of(row, settings)?;
+        for (value, column) in ours.iter_mut().zip(&settings.answers.columns) {
+            *value = answer::fitted(std::mem::take(value), &column.kind);
+        }
         let input = match row.input {
             InputView::Row(row) => Some(row),
             InputView::Raw(_) => None,
         };
-        self.put(input, [content, told(model), told(status), told(cost), told(error)])
+        self.put(input, ours)
     }
 
     /// Adds a record of the input.

@@ -21,6 +21,10 @@ pub struct FinishedRow<'a> {
     pub input: InputView<'a>,
     /// How the row ended.
     pub outcome: &'a OutcomeLine,
+    /// The JSON of its answer, where the task has a schema.
+    pub data: Option<&'a Value>,
+    /// The text of its answer, where that is less than all that was said.
+    pub content: Option<&'a str>,
 }
 
 /// A record of the input.

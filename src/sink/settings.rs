@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::types::AnswerColumns;
+
 /// Where results go, and with what.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputSettings {
@@ -17,6 +19,8 @@ pub struct OutputSettings {
     pub prefix: String,
     /// Whether the provider's reply is added as received (`response`).
     pub response: bool,
+    /// What columns the answers have, in tables.
+    pub answers: AnswerColumns,
 }
 
 /// How results stand in the file.

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use super::replace::partial_path;
 use super::*;
 use crate::types::{
-    Dialect, Endpoint, Failure, FailureKind, InputColumns, Key, Money, OutcomeLine, Place, Row, TrailEntry, Usage,
+    AnswerColumns, Dialect, Endpoint, Failure, FailureKind, InputColumns, Key, Money, OutcomeLine, Place, Row,
+    TrailEntry, Usage,
 };
 
 /// One ended row with all that it borrows.
@@ -49,6 +50,7 @@ impl Sample {
             request_id: None,
             replaces: None,
             retry: false,
+            reask: false,
             came_from: None,
             truncated: false,
             possibly_billed: false,
@@ -70,7 +72,15 @@ impl Sample {
 
     fn view(&self) -> FinishedRow<'_> {
         let input = self.row.as_ref().map_or(InputView::Raw(b"{\"broken\": \xff"), InputView::Row);
-        FinishedRow { id: &self.id, row: self.outcome.row, place: &self.place, input, outcome: &self.outcome }
+        FinishedRow {
+            id: &self.id,
+            row: self.outcome.row,
+            place: &self.place,
+            input,
+            outcome: &self.outcome,
+            data: None,
+            content: None,
+        }
     }
 
     fn line(&self, settings: &OutputSettings) -> String {
@@ -92,6 +102,7 @@ fn settings(folder: &Path, name: &str) -> OutputSettings {
         include: None,
         prefix: String::new(),
         response: false,
+        answers: AnswerColumns::default(),
     }
 }
 

@@ -140,7 +140,7 @@ impl Writer {
                 file.append(&self.line)?;
             }
             Results::Csv { table, copied, target } => {
-                let ours = OurFields::of(row)?;
+                let ours = OurFields::of(row, &self.settings)?;
                 table::write_row(table, copied, row.input, &ours)
                     .map_err(|error| SinkError::io("write", target, error))?;
             }

@@ -235,6 +235,7 @@ pub(super) fn possibly_billed(entry: &FlightEntry, run: u32) -> AttemptLine {
         possibly_billed: true,
         worst_cost: entry.worst_cost,
         retry: false,
+        reask: false,
         came_from: None,
     }
 }

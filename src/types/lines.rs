@@ -133,6 +133,9 @@ pub struct AttemptLine {
     /// A retry of the same model, after an earlier attempt of this row.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// The model was told what was wrong with its answer before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reask: bool,
     /// The model that the row was at before, where that is another one: there it fell back, and here it came in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub came_from: Option<Origin>,
@@ -231,6 +234,9 @@ pub struct OutcomeLine {
     /// The last call was a retry of the same model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub retry: bool,
+    /// The last call told the model what was wrong with its answer before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reask: bool,
     /// The model that the row was at before its last call, where that is another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub came_from: Option<Origin>,

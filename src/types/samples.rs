@@ -147,6 +147,7 @@ mod tests {
             possibly_billed: false,
             worst_cost: None,
             retry: false,
+            reask: false,
             came_from: None,
         }))
     }

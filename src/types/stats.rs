@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AttemptLine, Charges, Course, DailyRequests, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine,
+    AttemptLine, Charges, Course, DailyRequests, Failure, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine,
     RecentCharges, RunNumber, Setback, Setbacks, Usage, is_zero,
 };
 
@@ -39,6 +39,12 @@ pub struct Tally {
     pub rate_limited: u64,
     /// Attempts after the first of a row on the same model, 429s not counted.
     pub retries: u64,
+    /// Answers that broke the task's rules.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub invalid_answers: u64,
+    /// Attempts that told the model what was wrong with its answer before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub reasks: u64,
     /// Rows that came here from another model of their route.
     pub fallbacks_in: u64,
     /// Rows that left here for another model of their route.
@@ -73,6 +79,8 @@ impl Tally {
         self.attempts += other.attempts;
         self.rate_limited += other.rate_limited;
         self.retries += other.retries;
+        self.invalid_answers += other.invalid_answers;
+        self.reasks += other.reasks;
         self.fallbacks_in += other.fallbacks_in;
         self.fallbacks_out += other.fallbacks_out;
         self.truncated += other.truncated;
@@ -201,6 +209,8 @@ impl Totals {
         tally.attempts += 1;
         tally.rate_limited += u64::from(is_rate_limit(failure));
         tally.retries += u64::from(line.retry);
+        tally.reasks += u64::from(line.reask);
+        tally.invalid_answers += u64::from(is_invalid(line.failure.as_ref()));
         tally.usage += line.usage.unwrap_or_default();
         tally.cost_usd += line.cost.unwrap_or_default();
         tally.wasted_usd += line.cost.unwrap_or_default();
@@ -225,6 +235,8 @@ impl Totals {
         tally.attempts += u64::from(called);
         tally.rate_limited += u64::from(called && is_rate_limit(failure));
         tally.retries += u64::from(line.retry);
+        tally.reasks += u64::from(line.reask);
+        tally.invalid_answers += u64::from(called && is_invalid(line.failure.as_ref()));
         tally.truncated += u64::from(line.truncated);
         tally.usage += line.usage.unwrap_or_default();
         tally.cost_usd += line.cost.unwrap_or_default();
@@ -242,6 +254,10 @@ impl Totals {
 
 pub(super) fn is_rate_limit(kind: Option<FailureKind>) -> bool {
     matches!(kind, Some(FailureKind::RateLimited | FailureKind::DailyQuota))
+}
+
+fn is_invalid(failure: Option<&Failure>) -> bool {
+    failure.is_some_and(|failure| failure.kind == FailureKind::InvalidAnswer)
 }
 
 /// One run's sums.

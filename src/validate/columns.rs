@@ -61,7 +61,7 @@ fn kind(root: &Value, schema: &Value, depth: usize) -> AnswerType {
     match type_names(schema)[..] {
         ["string"] => AnswerType::Text,
         ["integer"] => AnswerType::Integer,
-        ["number"] => AnswerType::Number,
+        ["number"] | ["integer", "number"] | ["number", "integer"] => AnswerType::Number,
         ["boolean"] => AnswerType::Bool,
         ["array"] => match schema.get("items").filter(|items| items.is_object()) {
             Some(items) => AnswerType::List(Box::new(kind(root, items, depth + 1))),
@@ -71,7 +71,6 @@ fn kind(root: &Value, schema: &Value, depth: usize) -> AnswerType {
             columns if columns.is_empty() => AnswerType::Json,
             columns => AnswerType::Object(columns),
         },
-        ["integer", "number"] | ["number", "integer"] => AnswerType::Number,
         _ => AnswerType::Json,
     }
 }

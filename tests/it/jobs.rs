@@ -79,12 +79,13 @@ fn the_reference_job_tells_the_defaults() {
 }
 
 /// The tables with fixed keys, and where the schema has them.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 15] = [
     ("", ""),
     ("job", "/properties/job"),
     ("input", "/properties/input"),
     ("output", "/properties/output"),
     ("tasks.tag", "/properties/tasks/additionalProperties"),
+    ("tasks.tag.answer", "/properties/tasks/additionalProperties/properties/answer"),
     ("models.cheap", "/properties/models/additionalProperties/anyOf/1"),
     ("models.cheap.price", "/properties/models/additionalProperties/anyOf/1/properties/price/anyOf/1"),
     ("models.cheap.limits", "/properties/models/additionalProperties/anyOf/1/properties/limits"),
@@ -122,7 +123,9 @@ fn every_key_stands_in_the_reference_job() {
     for (table, keys) in known() {
         for key in keys {
             let forms = [format!("\n{key} = "), format!("# {key} = "), format!("{{ {key} = "), format!(", {key} = ")];
-            let headed = text.contains(&format!("\n[{key}]")) || text.contains(&format!("\n[{key}."));
+            let headed = text.contains(&format!("\n[{key}]"))
+                || text.contains(&format!("\n[{key}."))
+                || text.contains(&format!("\n[{table}.{key}]"));
             assert!(headed || forms.iter().any(|form| text.contains(form)), "[{table}] {key}");
         }
     }

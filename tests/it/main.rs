@@ -46,6 +46,7 @@
 //! - `signals`: SIGINT, SIGTERM and SIGHUP drain, a second one cuts, and the same command goes on
 //! - `totals`: the report equals the bill
 //! - `truth`: what must hold of results, log and bill, however often a job was interrupted
+//! - `validate`: answers that must fit a schema or a rule, and what follows from those that do not
 //! - `weather`: runs through bad weather: what several providers do to a job, on paused time
 //! - `world`: a folder with a job in it, the binary, and a simulator to talk to
 
@@ -97,5 +98,6 @@ mod secrets;
 mod signals;
 mod totals;
 mod truth;
+mod validate;
 mod weather;
 mod world;

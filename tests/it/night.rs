@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use overnight::engine::{RunError, RunOptions, Stop, Threads, run};
@@ -39,6 +40,7 @@ pub struct Provider {
     attempt: Mutex<Duration>,
     sent: AtomicUsize,
     calls: Mutex<Vec<WireCall>>,
+    bodies: Mutex<Vec<Bytes>>,
 }
 
 /// A call as seen on the wire.
@@ -88,6 +90,7 @@ impl Night {
             attempt: Mutex::new(ATTEMPT),
             sent: AtomicUsize::new(0),
             calls: Mutex::default(),
+            bodies: Mutex::default(),
         });
         self.providers.insert(name.to_owned(), Arc::clone(&provider));
         provider
@@ -158,6 +161,11 @@ impl Provider {
         self.calls.lock().unwrap().clone()
     }
 
+    /// What was asked, in the order of sending.
+    pub fn bodies(&self) -> Vec<Value> {
+        self.bodies.lock().unwrap().iter().map(|body| serde_json::from_slice(body).unwrap()).collect()
+    }
+
     /// Calls that were put on the wire, those that were given up too.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
@@ -184,6 +192,7 @@ impl Provider {
     async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
         let sent = self.born.elapsed();
         let body: Value = serde_json::from_slice(&request.body).unwrap();
+        self.bodies.lock().unwrap().push(request.body.clone());
         let before = self.sent.fetch_add(1, Ordering::Relaxed);
         let revoked =
             before >= self.revoked_after.load(Ordering::Relaxed) || before == self.refused.load(Ordering::Relaxed);

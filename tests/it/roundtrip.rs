@@ -4,13 +4,14 @@ use std::path::Path;
 
 use overnight::sink::{ExportTarget, Exporter, OutputFormat, OutputSettings, RecordFormat};
 use overnight::source::{Format, Input, InputPath, InputSettings};
-use overnight::types::{Dialect, InputColumns, Row};
+use overnight::types::{AnswerColumns, Dialect, InputColumns, Row};
 use proptest::prelude::*;
 use serde_json::Value;
 use tempfile::TempDir;
 
 fn settings(path: &Path) -> OutputSettings {
     OutputSettings {
+        answers: AnswerColumns::default(),
         path: path.to_owned(),
         format: OutputFormat::Jsonl,
         errors: Some(path.with_extension("errors.jsonl")),

@@ -76,6 +76,9 @@ fn key(explanation: &Explanation, text: &mut Lines) {
         text.add("", &format!("params {}", Value::Object(parts.params.clone())));
         let what = if explanation.messages.is_some() { "messages" } else { "input" };
         text.add("", &format!("{what} {}", parts.messages_hash));
+        if let Some(answer) = &parts.answer {
+            text.add("", &format!("answer {answer}"));
+        }
     }
 }
 
@@ -87,6 +90,12 @@ fn route_stop(index: usize, stop: &RouteStop, text: &mut Lines) {
     }
     if let Some(why) = &stop.skipped {
         return text.add("", &format!("passed over: {why}"));
+    }
+    if let Some(format) = &stop.response_format {
+        text.add("  sends", &format!("response_format {format}"));
+    }
+    if stop.schema_in_prompt {
+        text.add("", "the schema at the end of the prompt");
     }
     let tokens = |tokens: Option<u64>| tokens.map_or_else(|| "unknown".to_owned(), count);
     let money = |money: Option<Money>| money.map_or_else(|| "unknown".to_owned(), usd);

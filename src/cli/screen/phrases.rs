@@ -129,6 +129,12 @@ pub(super) fn requests(sent: u64, rate_limited: u64) -> String {
     format!("{} sent{limited}", count(sent))
 }
 
+/// Answers that broke a task's rules; `None` where there were none.
+pub(super) fn invalid_answers(invalid: u64, reasks: u64) -> Option<String> {
+    let asked = if reasks > 0 { format!(", {} asked for again", count(reasks)) } else { String::new() };
+    (invalid > 0).then(|| format!("{} not valid{asked}", count(invalid)))
+}
+
 /// Tokens in and out, with those parts that have a price or a speed of their own.
 pub(super) fn tokens(usage: &Usage) -> String {
     let part =

@@ -100,6 +100,9 @@ fn totals(report: &Report, text: &mut Lines) {
     if let Some(deduped) = phrases::deduped(all.deduped) {
         text.add("", &deduped);
     }
+    if let Some(answers) = phrases::invalid_answers(all.invalid_answers, all.reasks) {
+        text.add("answers", &answers);
+    }
     text.add("tokens", &phrases::tokens(&usage));
     if all.cached_input_tokens > 0 {
         let percent = share(all.cached_input_tokens, all.input_tokens, 100);

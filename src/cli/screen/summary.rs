@@ -92,6 +92,10 @@ fn money(summary: &Summary, text: &mut Lines) {
     if let Some(deduped) = phrases::deduped(summary.deduped) {
         text.add("", &deduped);
     }
+    let sum = |of: fn(&Tally) -> u64| summary.tallies.iter().map(|(_, tally)| of(tally)).sum();
+    if let Some(answers) = phrases::invalid_answers(sum(|tally| tally.invalid_answers), sum(|tally| tally.reasks)) {
+        text.add("answers", &answers);
+    }
     text.add("tokens", &phrases::tokens(&summary.usage));
     let wasted: Money = summary.tallies.iter().map(|(_, tally)| tally.wasted_usd).sum();
     text.add("cost", &phrases::total_cost(summary.cost_usd, wasted, summary.cost_unknown_rows));

@@ -41,10 +41,11 @@ const TEXTS: &[(&str, &str)] = &[
     ),
 ];
 
-const EXAMPLES: [Example; 6] = [
+const EXAMPLES: [Example; 7] = [
     Example { name: "quickstart", job: include_str!("../../../jobs/quickstart.toml"), data: &[QUICKSTART] },
     Example { name: "summarize-folder", job: include_str!("../../../jobs/summarize-folder.toml"), data: TEXTS },
     Example { name: "tag-csv", job: include_str!("../../../jobs/tag-csv.toml"), data: &[TICKETS] },
+    Example { name: "extract", job: include_str!("../../../jobs/extract.toml"), data: &[TICKETS] },
     Example { name: "translate", job: include_str!("../../../jobs/translate.toml"), data: &[QUICKSTART] },
     Example { name: "nightly", job: include_str!("../../../jobs/nightly.toml"), data: &[TICKETS] },
     Example { name: "reference", job: include_str!("../../../jobs/reference.toml"), data: &[TICKETS] },

@@ -45,6 +45,12 @@ pub(super) fn check(task: &TaskSpec<'_>, route: &[(usize, &Field<'_>)], models: 
             field.refuse(message, Some("give it a task of its own".to_owned()));
         }
         check_texts(task, first);
+        if let Some(field) = task.answer_at.as_ref().filter(|_| task.answer.is_some() && !first.writes()) {
+            field.refuse(
+                format!("the endpoint of its model (`{}`) gives vectors: no rule fits them", first.name()),
+                None,
+            );
+        }
         check_params(first, &task.params, task.params_at.as_ref());
     }
     route.iter().map(|(model, _)| *model).collect()

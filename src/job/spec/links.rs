@@ -80,6 +80,7 @@ impl<'a> Linker<'a> {
             route,
             fallback_after: spec.fallback_after,
             max_cost: spec.max_cost,
+            answer: spec.answer,
         }
     }
 

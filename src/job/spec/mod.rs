@@ -1,5 +1,6 @@
 //! The tables of the job file, one file each, and the links between them.
 
+mod answer;
 mod endpoints;
 mod input;
 mod links;

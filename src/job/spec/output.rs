@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::job::reader::{Field, Reader};
 use crate::sink::{OutputFormat, OutputSettings};
-use crate::types::{Packing, stem};
+use crate::types::{AnswerColumns, Packing, stem};
 
 const FORMATS: [(&str, Option<OutputFormat>); 6] = [
     ("auto", None),
@@ -41,7 +41,7 @@ pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings>
         None => Some(beside(&path, "errors.jsonl")),
     };
     let (prefix, response) = (prefix.unwrap_or_default().to_owned(), response.unwrap_or(false));
-    Some(OutputSettings { path, format, errors, include, prefix, response })
+    Some(OutputSettings { path, format, errors, include, prefix, response, answers: AnswerColumns::default() })
 }
 
 /// `out/reviews.jsonl` becomes `out/reviews.<ending>`.

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::answer::read_answer;
+use crate::job::checked::TaskAnswer;
 use crate::job::files::read_text;
 use crate::job::reader::{Field, Reader};
 use crate::job::stopping::{MaxCost, read_max_cost};
@@ -26,6 +28,9 @@ pub(in crate::job) struct TaskSpec<'a> {
     pub(in crate::job) route: Vec<Field<'a>>,
     pub(in crate::job) fallback_after: Option<Duration>,
     pub(in crate::job) max_cost: Option<MaxCost>,
+    pub(in crate::job) answer: Option<TaskAnswer>,
+    /// Where it stands.
+    pub(in crate::job) answer_at: Option<Field<'a>>,
 }
 
 pub(in crate::job) fn read_tasks<'a>(reader: &Reader<'a>) -> Vec<TaskSpec<'a>> {
@@ -43,6 +48,7 @@ fn read_task<'a>(name: &str, reader: &Reader<'a>) -> TaskSpec<'a> {
     let fallback = reader.take("fallback").and_then(|field| field.items()).unwrap_or_default();
     let (prompt, talk) = read_prompt(reader);
     let params_at = reader.take("params");
+    let answer_at = reader.take("answer");
     TaskSpec {
         name: name.to_owned(),
         prompt,
@@ -52,6 +58,8 @@ fn read_task<'a>(name: &str, reader: &Reader<'a>) -> TaskSpec<'a> {
         route: model.into_iter().chain(fallback).collect(),
         fallback_after: read_fallback_after(reader),
         max_cost: reader.take("max_cost").and_then(|field| read_max_cost(&field)),
+        answer: answer_at.as_ref().and_then(|field| field.table(read_answer)).flatten(),
+        answer_at,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The room from outside: job files in a folder, and what becomes of them.
 
+mod answer;
 mod batch;
 mod endpoints;
 mod flags;

@@ -77,6 +77,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         request_id: None,
         replaces: None,
         retry: false,
+        reask: false,
         came_from: None,
         truncated: row.is_multiple_of(3),
         possibly_billed: false,
@@ -108,6 +109,7 @@ fn attempt(call: u64, row: u64, key: u8) -> AttemptLine {
         possibly_billed: false,
         worst_cost: None,
         retry: false,
+        reask: false,
         came_from: None,
     }
 }
