@@ -14,8 +14,7 @@ const ENCODED: [&[u8]; 2] = [b";base64,", b"\"data\":\""];
 
 /// The longest beginning of a text that has about so many tokens at most: four ASCII characters are taken for one token,
 /// two letters of other alphabets, and one character of any other script.
-#[must_use]
-pub fn about_first(text: &str, tokens: usize) -> &str {
+fn about_first(text: &str, tokens: usize) -> &str {
     let mut left = tokens.saturating_mul(WHOLE);
     for (at, c) in text.char_indices() {
         let weight = quarters(c);
@@ -28,8 +27,7 @@ pub fn about_first(text: &str, tokens: usize) -> &str {
 }
 
 /// About how many tokens a text has, as [`about_first`] counts them.
-#[must_use]
-pub fn about(text: &str) -> usize {
+fn about(text: &str) -> usize {
     text.chars().map(quarters).sum::<usize>().div_ceil(WHOLE)
 }
 
