@@ -53,10 +53,10 @@ impl OpenAiProvider {
         read
     }
 
-    /// What the header says; some proxies write `None` where they do not know.
+    /// What the header says. Proxies write `None` or 0 where they do not know: no cost that is unknown passes for none.
     fn told_cost(&self, reply: &WireReply) -> Option<Money> {
         let told = reply.headers.get(self.cost_header.as_deref()?)?.to_str().ok()?;
-        Money::from_decimal(told.trim(), 0)
+        Money::from_decimal(told.trim(), 0).filter(|cost| *cost > Money::ZERO)
     }
 }
 

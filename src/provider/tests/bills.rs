@@ -35,6 +35,7 @@ fn a_header_is_believed_where_the_job_names_it() {
     assert_eq!(told(name, 200, "3.45e-05"), Some("0.0000345".parse().unwrap()));
     assert_eq!(told(name, 500, "0.25"), Money::from_usd(0.25));
     assert_eq!(told(name, 200, "None"), None);
+    assert_eq!(told(name, 200, "0.0"), None);
     assert_eq!(told(None, 200, "0.25"), None);
     assert_eq!(told(Some("x-other"), 200, "0.25"), None);
 }
