@@ -92,6 +92,8 @@ Examples:
   overnight report jobs/tag.toml                 the last run
   overnight report jobs/tag.toml --run all       all nights side by side
   overnight report jobs/tag.toml --format html -o night.html
+  overnight report jobs/tag.toml --what-if gpt-4o,qwen-plus
+                                                 the same tokens at other list prices
   overnight report jobs/tag.toml --format markdown -o night.md
   overnight report jobs/tag.toml --json | jq .totals.cost_usd";
 

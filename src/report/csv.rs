@@ -1,7 +1,7 @@
 //! The report as CSV: all entries under one header, told apart by `scope`.
 
-use super::{Entry, KindOfFailure, Night, Report, ReportError};
-use crate::types::PossiblyBilled;
+use super::{Entry, KindOfFailure, Night, Report, ReportError, WhatIf};
+use crate::types::{Money, PossiblyBilled};
 
 /// A figure's column, and how it is written.
 type Column = (&'static str, fn(&Entry) -> String);
@@ -33,7 +33,7 @@ const FIGURES: [Column; 21] = [
 /// What a line is about.
 const NAMES: [&str; 4] = ["scope", "provider", "model", "task"];
 /// Of some scopes alone.
-const BESIDES: [&str; 8] = [
+const BESIDES: [&str; 9] = [
     "possibly_billed_max_cost_usd",
     "kind",
     "run",
@@ -42,13 +42,15 @@ const BESIDES: [&str; 8] = [
     "elapsed_ms",
     "rows_per_second",
     "cost_per_1000_rows_usd",
+    "what_if",
 ];
 
 /// What stands in a line, by column; all others are empty.
 type Cells = Vec<(&'static str, String)>;
 
 /// A line for the sum (scope `total`) and for each model, provider and task. What is not known, or does not apply, is
-/// empty. Each kind of failure (scope `failure`: rows, and attempts that ended so), each of several runs (scope `run`) and
+/// empty. Each kind of failure (scope `failure`: rows, and attempts that ended so), each of several runs (scope `run`), what another model
+/// would have cost (scope `what_if`) and
 /// calls that were possibly billed (scope `possibly_billed`) are lines of their own.
 ///
 /// # Errors
@@ -57,6 +59,7 @@ pub fn to_csv(report: &Report) -> Result<String, ReportError> {
     let mut lines: Vec<Cells> = report.entries().map(|(scope, entry)| entry_cells(scope, entry)).collect();
     lines.extend(report.failures.iter().map(failure_cells));
     lines.extend(report.runs.iter().map(night_cells));
+    lines.extend(report.what_if.iter().flat_map(what_if_cells));
     if report.possibly_billed.attempts > 0 {
         lines.push(possibly_billed_cells(&report.possibly_billed));
     }
@@ -119,6 +122,17 @@ fn night_cells(night: &Night) -> Cells {
             ("cost_per_1000_rows_usd", or_empty(night.cost_per_1000_rows_usd)),
         ],
     )
+}
+
+/// For the tokens of all, then for those of each model.
+fn what_if_cells(other: &WhatIf) -> Vec<Cells> {
+    let line = |provider: &str, model: &str, cost: Option<Money>| {
+        let names = [("provider", provider.to_owned()), ("model", model.to_owned()), ("what_if", other.model.clone())];
+        let cost = [("cost_usd", or_empty(cost)), ("price_source", other.price_source.to_string())];
+        named("what_if", &[names.as_slice(), &cost].concat())
+    };
+    let parts = other.by_model.iter().map(|part| line(&part.provider, &part.model, part.cost_usd));
+    std::iter::once(line("", "", other.cost_usd)).chain(parts).collect()
 }
 
 fn possibly_billed_cells(calls: &PossiblyBilled) -> Cells {

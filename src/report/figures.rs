@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::entry::Scope;
 use super::pace::latencies;
 use super::setback::kinds;
-use super::{Entry, KindOfFailure, LatencyRange, Night, ReportError, RunChoice, Runs, Throughput};
+use super::{Entry, KindOfFailure, LatencyRange, Night, ReportError, RunChoice, Runs, Throughput, WhatIf};
 use crate::types::{
     Held, HeldBack, Ledger, Moment, PossiblyBilled, PriceSource, RowsNow, RunTotals, Tally, TallyId, Totals,
 };
@@ -48,6 +48,9 @@ pub struct Report {
     /// All runs side by side, where the report is on all of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runs: Vec<Night>,
+    /// What the same tokens would have cost at other models, where that was asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub what_if: Vec<WhatIf>,
     /// Where the job's rows stand now, whichever runs this is about; `None` where that is not known.
     pub rows_now: Option<RowsNow>,
 }
@@ -99,6 +102,7 @@ impl Report {
             by_task: by_task.iter().map(|((name, _), part)| entry(Scope::Task(name), part)).collect(),
             possibly_billed: totals.possibly_billed,
             held_back: Vec::new(),
+            what_if: Vec::new(),
             rows_now: None,
         })
     }

@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::words::{counted, held_back, one_line, span};
-use super::{Entry, KindOfFailure, Night, Report, Runs, Waste};
+use super::what_if::CAVEAT;
+use super::words::{counted, held_back, model_name, one_line, span};
+use super::{Entry, KindOfFailure, Night, Report, Runs, Waste, WhatIf};
 use crate::types::{Money, PossiblyBilled, RowCounts, RowsNow};
 
 /// A column behind the entry's name and its rows, and how its figure is written.
@@ -63,6 +64,7 @@ pub fn to_markdown(report: &Report) -> String {
             Some(task) => task.to_owned(),
         });
     }
+    what_ifs(&mut text, &report.what_if);
     failures(&mut text, &report.failures);
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -133,6 +135,22 @@ fn nights(text: &mut String, nights: &[Night]) {
         let _ = writeln!(text, "| {} |", NIGHT_COLUMNS.map(|(_, written)| written(night)).join(" | "));
     }
     text.push('\n');
+}
+
+fn what_ifs(text: &mut String, others: &[WhatIf]) {
+    if others.is_empty() {
+        return;
+    }
+    let _ = writeln!(text, "| what if | tokens of | cost USD | price |\n|---|---|---:|---|");
+    for other in others {
+        let (name, source) = (escaped(&other.model), escaped(&other.price_source.to_string()));
+        let _ = writeln!(text, "| {name} | all | {} | {source} |", known(other.cost_usd));
+        for part in &other.by_model {
+            let of = escaped(&model_name(&part.provider, &part.model));
+            let _ = writeln!(text, "| {name} | {of} | {} | {source} |", known(part.cost_usd));
+        }
+    }
+    let _ = writeln!(text, "\n{CAVEAT}\n");
 }
 
 fn failures(text: &mut String, kinds: &[KindOfFailure]) {

@@ -19,6 +19,7 @@ mod pace;
 mod setback;
 #[cfg(test)]
 mod tests;
+mod what_if;
 pub mod words;
 
 pub use advice::advice;
@@ -34,3 +35,4 @@ pub use markdown::to_markdown;
 pub use night::Night;
 pub use pace::{LatencyRange, Throughput, ThroughputStep};
 pub use setback::{FailureSample, KindOfFailure, Waste};
+pub use what_if::{Alternative, WhatIf, WhatIfPart};

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::types::{
-    Failure, FailureKind, Key, Latency, Ledger, LogLine, Money, Origin, OutcomeLine, PossiblyBilled, PriceSource,
-    RowCounts, RowsNow, RunEndLine, RunLine, RunTotals, Tally, TallyId, Totals, Usage,
+    Band, Failure, FailureKind, Key, Latency, Ledger, LogLine, Money, Origin, OutcomeLine, PossiblyBilled, Price,
+    PriceSource, Rates, RowCounts, RowsNow, RunEndLine, RunLine, RunTotals, Tally, TallyId, Totals, Usage,
 };
 
 /// 2026-01-31 00:40 UTC.
@@ -240,4 +240,37 @@ fn nights_in_every_format() {
     insta::assert_snapshot!("nights_markdown", to_markdown(&report));
     let json = to_json(&report).unwrap();
     insta::assert_snapshot!("nights_json", json.replace(",\"", ",\n\""));
+}
+
+/// As listed: requests of more than a thousand tokens cost ten times as much.
+fn elsewhere() -> Alternative {
+    let rates = |usd: &str| Rates::flat(usd.parse().unwrap(), usd.parse().unwrap(), usd.parse().unwrap());
+    let band = |above, usd| Band { above, standard: rates(usd), ..Band::default() };
+    let price = Price::listed(band(0, "1"), vec![band(1_000, "10")]);
+    Alternative { name: "maker/other".to_owned(), price, source: PriceSource::BuiltIn("a list".into()) }
+}
+
+#[test]
+fn what_if_counts_all_tokens_as_usual_calls_and_changes_no_other_figure() {
+    let before = report_on(&busy_night("x"), RunChoice::Last);
+    let after = before.clone().with_what_if(&[elsewhere()]);
+    assert_eq!(Report { what_if: Vec::new(), ..after.clone() }, before);
+    let [other] = after.what_if.as_slice() else { panic!("{:?}", after.what_if) };
+    // A millionth of a dollar a token.
+    let tokens = after.totals.input_tokens + after.totals.output_tokens;
+    assert_eq!(other.cost_usd, Some(Money::from_pico(tokens * 1_000_000)));
+    assert_eq!(other.by_model.iter().map(|part| part.cost_usd).sum::<Option<Money>>(), other.cost_usd);
+    let asked: Vec<&str> = other.by_model.iter().map(|part| part.model.as_str()).collect();
+    assert_eq!(asked, ["small", "large x"]);
+}
+
+#[test]
+fn what_if_is_told_as_an_estimate_in_every_format() {
+    let report = report_on(&busy_night("x"), RunChoice::Last).with_what_if(&[elsewhere()]);
+    let (json, csv) = (to_json(&report).unwrap(), to_csv(&report).unwrap());
+    assert!(json.contains(r#""what_if":[{"model":"maker/other","cost_usd":"#), "{json}");
+    assert!(csv.contains("\nwhat_if,gateway,small,") && csv.contains(",maker/other\n"), "{csv}");
+    for text in [to_markdown(&report), to_html(&report).unwrap()] {
+        assert!(text.contains("An estimate: the tokens that this job") && text.contains("maker"), "{text}");
+    }
 }

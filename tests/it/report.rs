@@ -117,7 +117,7 @@ fn number(value: &Value, field: &str) -> u64 {
 }
 
 fn money(value: &Value) -> Money {
-    value.to_string().parse().unwrap()
+    value.as_f64().and_then(Money::from_usd).unwrap_or_else(|| panic!("{value} is no money"))
 }
 
 #[test]
@@ -388,6 +388,30 @@ fn every_format_has_the_same_figures_and_texts_fit_eighty_columns() {
             assert!(line.chars().count() <= 80, "{line}");
         }
     }
+}
+
+#[test]
+fn what_if_finds_models_by_their_makers_and_says_where_it_finds_none() {
+    let (world, sim) = (World::new(), SimServer::start(json!({})));
+    write_job(&world, sim.url());
+    write_rows(&world, 24);
+    run_to_end(&world);
+    let report =
+        told(&world, &["report", "jobs/night.toml", "--what-if", "gpt-4o,qwen-plus,anthropic/claude-haiku-4-5"]);
+    let models: Vec<&str> =
+        report["what_if"].as_array().unwrap().iter().map(|m| m["model"].as_str().unwrap()).collect();
+    assert_eq!(models, ["openai/gpt-4o", "dashscope/qwen-plus", "anthropic/claude-haiku-4-5"]);
+    for other in report["what_if"].as_array().unwrap() {
+        let parts = other["by_model"].as_array().unwrap().iter().map(|part| money(&part["cost_usd"]));
+        assert_eq!(parts.sum::<Money>(), money(&other["cost_usd"]), "{other}");
+        assert!(other["price_source"].as_str().unwrap().starts_with("built-in table"), "{other}");
+    }
+    assert_eq!(told(&world, &["report", "jobs/night.toml"])["what_if"], json!(null));
+    let text = world.overnight(&["report", "jobs/night.toml", "--what-if", "gpt-4o"]).stdout;
+    assert!(text.contains("An estimate") && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let missing = world.overnight(&["report", "jobs/night.toml", "--what-if", "gpt-4oo"]);
+    assert_eq!((missing.code, missing.stdout.as_str()), (Some(2), ""));
+    assert!(missing.stderr.contains("hint: nearest: ") && missing.stderr.contains("gpt-4o"), "{missing:?}");
 }
 
 #[test]

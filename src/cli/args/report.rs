@@ -19,6 +19,9 @@ pub struct ReportArgs {
     /// Which run: last, all, or its number
     #[arg(long, default_value = "last", value_name = "RUN", env = "OVERNIGHT_RUN")]
     pub run: overnight::report::RunChoice,
+    /// What the same tokens would have cost at these models: provider/model, or a model's name alone
+    #[arg(long, value_name = "MODEL[,MODEL...]", value_delimiter = ',', env = "OVERNIGHT_WHAT_IF")]
+    pub what_if: Vec<String>,
 }
 
 /// How a report is written.

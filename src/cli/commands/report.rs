@@ -4,13 +4,17 @@ use std::io::Write;
 use std::path::Path;
 
 use overnight::job::Job;
-use overnight::report::{Report, to_csv, to_html, to_json, to_markdown};
+use overnight::price::{Listing, Prices};
+use overnight::report::{Alternative, Report, to_csv, to_html, to_json, to_markdown};
 use overnight::store::Standing;
 use overnight::types::{Held, Money, PriceSource};
 
 use super::standing::{ReadError, load, rows_now, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
 use crate::cli::{fail, print, screen};
+
+/// Providers of models of their own: by a name alone theirs are meant, not those of whoever resells them.
+const MAKERS: [&str; 7] = ["openai", "anthropic", "gemini", "qwen", "mistral", "deepseek", "xai"];
 
 /// Writes the report; gives the exit code.
 pub fn execute(args: &ReportArgs, global: &Global) -> u8 {
@@ -32,6 +36,7 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
     let report = Report::new(&job.name, &standing.ledger, standing.at, args.run, &source)?;
     let report = report.with_rows(rows).with_held(held(&standing));
+    let report = report.with_what_if(&alternatives(&args.what_if, global)?);
     let text = match args.format {
         ReportFormat::Json => to_json(&report)?,
         ReportFormat::Table if global.json => to_json(&report)?,
@@ -47,6 +52,48 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
         })?,
     }
     Ok(())
+}
+
+fn alternatives(names: &[String], global: &Global) -> Result<Vec<Alternative>, ReadError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let prices = global.prices.as_deref().map_or_else(|| Ok(Prices::default()), Prices::with_file);
+    let prices = prices.map_err(|error| ReadError::Asked(error.to_string()))?;
+    names.iter().map(|name| alternative(&prices, name.trim()).map_err(ReadError::Asked)).collect()
+}
+
+/// A model by its provider's name and its own, or by its own alone where that says which.
+fn alternative(prices: &Prices, name: &str) -> Result<Alternative, String> {
+    let found: Vec<Listing> = match name.split_once('/') {
+        Some((provider, model)) => prices.find(provider, model).into_iter().collect(),
+        None => makers_of(prices, name),
+    };
+    match found.as_slice() {
+        [listing] => {
+            let price = listing.price.clone().ok_or_else(|| format!("--what-if: the price of {name} is not known"))?;
+            Ok(Alternative { name: listing.name(), price, source: listing.source.clone() })
+        }
+        [] => {
+            let nearest = prices.nearest(name);
+            let hint = if nearest.is_empty() {
+                "`overnight models` lists what is known".to_owned()
+            } else {
+                format!("nearest: {}", nearest.join(", "))
+            };
+            Err(format!("--what-if: no price is listed of {name:?}\n  hint: {hint}"))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(Listing::name).collect();
+            Err(format!("--what-if: several providers have {name:?}\n  hint: one of {}", names.join(", ")))
+        }
+    }
+}
+
+/// Those who make a model of this name; where none of them does, all who have one.
+fn makers_of(prices: &Prices, model: &str) -> Vec<Listing> {
+    let made: Vec<Listing> = MAKERS.iter().filter_map(|maker| prices.find(maker, model)).collect();
+    if made.is_empty() { prices.all().filter(|listing| listing.model == model).collect() } else { made }
 }
 
 /// How long rows of the last run waited for its models, as far as that was told.

@@ -25,6 +25,9 @@ pub enum ReadError {
     /// There is no such report.
     #[error("{0}")]
     Report(#[from] ReportError),
+    /// What was asked for is not there.
+    #[error("{0}")]
+    Asked(String),
     /// A file or a stream failed.
     #[error("{0}")]
     Io(String),
@@ -34,7 +37,7 @@ impl ReadError {
     /// The exit code that tells it.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Report(ReportError::NoSuchRun { .. }) => 2,
+            Self::Report(ReportError::NoSuchRun { .. }) | Self::Asked(_) => 2,
             Self::Job(_) => 3,
             Self::Store(_) | Self::Source(_) | Self::Report(_) | Self::Io(_) => 1,
         }

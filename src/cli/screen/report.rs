@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::{Cell, Table};
-use overnight::report::{Entry, KindOfFailure, Night, Report, Runs, Waste};
+use overnight::report::{Entry, KindOfFailure, Night, Report, Runs, Waste, WhatIf};
 use overnight::types::{HeldBack, Usage};
 
 use super::lines::Lines;
@@ -37,6 +37,10 @@ pub fn report_text(report: &Report, job_file: &Path) -> String {
         section(&mut text, &money("task", rows, &tasks));
     }
     sources(&mut text, &models);
+    if !report.what_if.is_empty() {
+        section(&mut text, &what_ifs(&report.what_if));
+        text.whole("\n An estimate: this job's tokens at list prices. Tokenizers and answers differ.");
+    }
     if !report.failures.is_empty() {
         section(&mut text, &failures(&report.failures));
     }
@@ -167,6 +171,20 @@ fn waits(held: &[HeldBack]) -> String {
         let time = |millis: u64| figure(&if millis > 0 { span(Duration::from_millis(millis)) } else { "-".to_owned() });
         let model = Cell::new(model_name(&held.provider, &held.model));
         table.add_row([model, time(held.pacing_ms), time(held.cooling_down_ms), time(held.down_ms)]);
+    }
+    table.trim_fmt()
+}
+
+/// What the same tokens would have cost elsewhere: all of them, then those of each model, where there were several.
+fn what_ifs(others: &[WhatIf]) -> String {
+    let mut table = table("what if", &["cost", "price"]);
+    for other in others {
+        let known = |cost: Option<_>| figure(&cost.map_or_else(|| "unknown".to_owned(), usd));
+        table.add_row([Cell::new(&other.model), known(other.cost_usd), Cell::new(other.price_source.short())]);
+        for part in other.by_model.iter().filter(|_| other.by_model.len() > 1) {
+            let of = format!("  for {}", model_name(&part.provider, &part.model));
+            table.add_row([Cell::new(of), known(part.cost_usd), Cell::new("")]);
+        }
     }
     table.trim_fmt()
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use self::charts::{Bars, Columns};
 use self::figures::Figure;
 use self::tables::{InWords, Table, utc};
+use super::what_if::CAVEAT;
 use super::words::{latency, span};
 use super::{Report, ReportError, Runs};
 
@@ -44,6 +45,9 @@ struct Page<'a> {
     tables: Vec<Table>,
     /// Where prices come from.
     prices: Vec<String>,
+    what_if: Option<Table>,
+    /// What is to be said of it.
+    caveat: &'static str,
     failures: Option<Table>,
     in_words: Vec<InWords>,
 }
@@ -89,6 +93,8 @@ fn page(report: &Report) -> Page<'_> {
         bars: bars.into_iter().flatten().collect(),
         tables: tables::entries(report),
         prices: tables::prices(&report.by_model),
+        what_if: (!report.what_if.is_empty()).then(|| tables::what_ifs(&report.what_if)),
+        caveat: CAVEAT,
         failures: (!report.failures.is_empty()).then(|| tables::failures(&report.failures)),
         in_words: tables::in_words(&report.failures),
     }

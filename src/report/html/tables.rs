@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::report::words::{cost, count, latency, minute, model_name, pace, share, short, span, usd};
-use crate::report::{Entry, FailureSample, KindOfFailure, Night, Report};
+use crate::report::{Entry, FailureSample, KindOfFailure, Night, Report, WhatIf};
 use crate::types::{Moment, Money, PriceSource};
 
 /// A table with its caption.
@@ -82,6 +82,20 @@ pub(super) fn entries(report: &Report) -> Vec<Table> {
     tables
 }
 
+/// What the same tokens would have cost elsewhere.
+pub(super) fn what_ifs(others: &[WhatIf]) -> Table {
+    let source = |other: &WhatIf| Cell::word(other.price_source.to_string());
+    let rows = others.iter().flat_map(|other| {
+        let line = |of: String, cost| vec![Cell::word(&other.model), Cell::word(of), Cell::money(cost), source(other)];
+        let parts = other.by_model.iter().map(move |part| line(model_name(&part.provider, &part.model), part.cost_usd));
+        let all = vec![Cell::word(&other.model), Cell::word("all"), Cell::money(other.cost_usd), source(other)];
+        std::iter::once(all).chain(parts).collect::<Vec<_>>()
+    });
+    let names = ["What if", "Tokens of", "Cost", "Price from"];
+    let head = head(&names, &["What if", "Tokens of", "Price from"]);
+    Table { caption: "What the same tokens would have cost".to_owned(), head, rows: rows.collect(), sums: false }
+}
+
 /// Where the price of each model comes from, with its date.
 pub(super) fn prices(models: &[Entry]) -> Vec<String> {
     let told = |entry: &Entry| Some(format!("{}: {}", name(entry), entry.price_source.as_ref()?));
@@ -105,10 +119,10 @@ fn of_entries(caption: &str, scope: &'static str, entries: &[Entry]) -> Table {
         "p50",
         "p95",
         "p99",
-        "Price from",
+        "Price",
     ];
     let rows = entries.iter().map(|entry| of_entry(&name(entry), entry)).collect();
-    Table { caption: caption.to_owned(), head: head(&names, &[scope, "Price from"]), rows, sums: false }
+    Table { caption: caption.to_owned(), head: head(&names, &[scope, "Price"]), rows, sums: false }
 }
 
 fn of_entry(name: &str, entry: &Entry) -> Vec<Cell> {
