@@ -47,6 +47,7 @@ mod lock;
 mod matching;
 mod needs;
 mod output;
+mod passed;
 mod plan;
 mod prepare;
 mod progress;

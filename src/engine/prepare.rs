@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash, used_hash};
+use super::passed::{self, passes_on};
 use super::plan::Plan;
 use crate::source::Record;
 use crate::types::{Endpoint, Failure, FailureKind, Key, Payload, Row, RowHash, UsedValues};
@@ -44,6 +45,8 @@ pub(super) struct Request {
     pub endpoint: Option<Endpoint>,
     /// The row's own params: they win over the task's.
     pub params: Map<String, Value>,
+    /// They are sent as they stand, under whichever names.
+    pub as_written: bool,
     /// The model that the row names (its index among the plan's): asked before the task's route.
     pub model: Option<usize>,
 }
@@ -117,7 +120,10 @@ pub(super) fn route(plan: &Plan, row: &Row) -> Result<usize, Failure> {
         let known: Vec<&str> = plan.tasks.iter().map(|task| &*task.name).collect();
         let what = match task_type {
             Some(name) => format!("no table [tasks.{name}] and no [tasks.default]"),
-            None => "the row has no task type, and there is no [tasks.default]".to_owned(),
+            None => format!(
+                "the row has no value for input.task (`{}`), and there is no [tasks.default]",
+                plan.task_type.source()
+            ),
         };
         Failure::new(FailureKind::NoRoute, format!("{what}; the job has: {}", known.join(", ")))
     })
@@ -149,14 +155,23 @@ fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Ke
     let rendered = task.prompt.render(row, form);
     let rendered = rendered.map_err(|error| Failure::new(error.kind(), error.to_string()))?;
     let own = overrides(plan, row, rendered.model.as_deref())?;
-    let mut params = rendered.params;
-    params.extend(own.params);
-    one_answer(&params)?;
     let first = own.model.map_or(&task.route[0], |model| &task.overrides[model]);
     let model = plan.model(first.upstream);
-    let request =
-        Request { task: index, payload: rendered.payload, endpoint: rendered.endpoint, params, model: own.model };
-    let endpoint = request.endpoint_at(model.endpoint);
+    let endpoint = rendered.endpoint.unwrap_or(model.endpoint);
+    let as_written = passes_on(plan);
+    let mut params = if as_written { passed::params(row, endpoint.field())? } else { rendered.params };
+    params.extend(own.params);
+    if !as_written {
+        one_answer(&params)?;
+    }
+    let request = Request {
+        task: index,
+        payload: rendered.payload,
+        endpoint: rendered.endpoint,
+        params,
+        as_written,
+        model: own.model,
+    };
     fits(endpoint, &request.payload, &model.alias)?;
     let payload = request.payload.json().get();
     let params = first.params_key(&request.params);

@@ -305,8 +305,9 @@ impl Life {
     fn reask(&self, at: usize, upstream: &Upstream, rejected: &Rejected) -> Option<Payload> {
         let so_far = self.model_request(at, upstream).payload;
         let longer = reask(&so_far, rejected.said.as_deref()?, &rejected.why)?;
-        let Request { task, endpoint, model, .. } = self.request;
-        let request = Request { task, endpoint, model, payload: longer, params: self.request.params.clone() };
+        let Request { task, endpoint, model, as_written, .. } = self.request;
+        let request =
+            Request { task, endpoint, model, payload: longer, params: self.request.params.clone(), as_written };
         let fits = !upstream.is_too_long(&request, &self.walk.look(at).params);
         fits.then_some(request.payload)
     }
@@ -347,6 +348,7 @@ impl Life {
             endpoint: self.request.endpoint_at(upstream.endpoint),
             payload,
             params: way.params(&stop.params, own),
+            as_written: self.request.as_written,
         }
     }
 }

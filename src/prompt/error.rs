@@ -103,6 +103,12 @@ pub enum RenderError {
         /// What it asks.
         what: &'static str,
     },
+    /// A batch line without what makes it one.
+    #[error("the line has no `{field}`{}", if *field == "body" { " with a request in it" } else { "" })]
+    BatchLine {
+        /// What it lacks.
+        field: &'static str,
+    },
     /// A batch line for an endpoint that we do not know.
     #[error("the row's `url` is {url:?}, which is none of {}", Endpoint::ALL.map(|known| format!("/v1/{}", known.path())).join(", "))]
     BatchUrl {
@@ -133,7 +139,9 @@ impl RenderError {
     pub fn kind(&self) -> FailureKind {
         match self {
             Self::ImageTooLarge { .. } => FailureKind::TooLarge,
-            Self::BatchUrl { .. } | Self::BatchBody { .. } | Self::NotText { .. } => FailureKind::InvalidRequest,
+            Self::BatchLine { .. } | Self::BatchUrl { .. } | Self::BatchBody { .. } | Self::NotText { .. } => {
+                FailureKind::InvalidRequest
+            }
             Self::MissingColumn { .. }
             | Self::MissingKey { .. }
             | Self::Template { .. }

@@ -31,8 +31,18 @@ pub(super) fn render(row: &Row, system: Option<&str>, form: Form) -> Result<Rend
     }
     match row.get("prompt") {
         Some(prompt) => prompt_column(row, prompt, system, form),
-        None => Err(RenderError::NoPrompt { columns: row.fields().keys().cloned().collect() }),
+        None => Err(match lacking(row) {
+            Some(field) => RenderError::BatchLine { field },
+            None => RenderError::NoPrompt { columns: row.fields().keys().cloned().collect() },
+        }),
     }
+}
+
+/// What a row lacks that is a line of an OpenAI Batch file for the rest.
+fn lacking(row: &Row) -> Option<&'static str> {
+    let is_there = |name: &&str| row.get(name).is_some();
+    let known = ["custom_id", "method", "url", "body"].iter().filter(|name| is_there(name)).count();
+    (known > 1).then(|| if is_there(&"custom_id") { "body" } else { "custom_id" })
 }
 
 /// A line of an OpenAI Batch file.
@@ -56,8 +66,8 @@ impl<'a> BatchLine<'a> {
                 let asked = asked.ok_or(RenderError::BatchBody { endpoint, field: endpoint.field() })?;
                 (asked, Some(endpoint))
             }
-            (_, Some(messages)) => (messages, None),
-            (Some(None), None) => {
+            (None, Some(messages)) => (messages, None),
+            (Some(None), _) => {
                 return Err(RenderError::BatchUrl { url: url.unwrap_or_default().to_owned() });
             }
             (None, None) => match (field("prompt"), field("input"), form) {

@@ -25,7 +25,9 @@ pub(super) fn body(request: &ModelRequest, token_param: TokenParam) -> Result<Ve
         let params = capped(&request.params, cap).map(|(name, value)| (name.to_owned(), value.clone())).collect();
         return serde_json::to_vec(&responses::body(&request.model, request.payload.json(), params)?);
     }
-    serde_json::to_vec(&Body { request, cap })
+    let params =
+        if request.as_written { all(&request.params).collect() } else { capped(&request.params, cap).collect() };
+    serde_json::to_vec(&Body { request, params })
 }
 
 /// The endpoint's name for the cap on output tokens; `None`: it has none.
@@ -41,7 +43,7 @@ fn cap_name(endpoint: Endpoint, token_param: TokenParam) -> Option<&'static str>
 /// The body as it is written: `model` and what is asked first, then the parameters in the caller's order.
 struct Body<'a> {
     request: &'a ModelRequest,
-    cap: Option<&'static str>,
+    params: Vec<(&'a str, &'a Value)>,
 }
 
 impl Serialize for Body<'_> {
@@ -50,11 +52,15 @@ impl Serialize for Body<'_> {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("model", &request.model)?;
         map.serialize_entry(field, request.payload.json())?;
-        for (name, value) in capped(&request.params, self.cap).filter(|(name, _)| *name != field) {
+        for (name, value) in self.params.iter().filter(|(name, _)| *name != field) {
             map.serialize_entry(name, value)?;
         }
         map.end()
     }
+}
+
+fn all(params: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
+    params.iter().map(|(name, value)| (name.as_str(), value))
 }
 
 /// The parameters that are sent, with one cap on the output under the endpoint's name for it, where it has one.

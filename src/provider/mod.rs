@@ -57,6 +57,8 @@ pub struct ModelRequest {
     pub payload: Payload,
     /// All other parameters, merged, in `OpenAI`'s names.
     pub params: Arc<Map<String, Value>>,
+    /// The parameters are sent as they stand: none is left out or gets the provider's name for it.
+    pub as_written: bool,
 }
 
 /// A good answer.

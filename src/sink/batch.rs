@@ -5,7 +5,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
 use super::{FinishedRow, InputView, SinkError, line};
-use crate::types::{Failure, FailureKind};
+use crate::types::{Endpoint, Failure, FailureKind};
 
 /// The fields in the order of `OpenAI`'s own.
 #[derive(Serialize)]
@@ -94,9 +94,14 @@ fn error(row: &FinishedRow<'_>, failure: &Failure) -> BatchError {
         InputView::Row(_) if row.outcome.id_hash.is_some() => failure.message.clone(),
         InputView::Row(_) | InputView::Raw(_) => format!("line {}: {}", row.place.line, failure.message),
     };
-    BatchError { code: code(failure.kind), message }
-}
-
-fn code(kind: FailureKind) -> &'static str {
-    kind.name()
+    let url = match row.input {
+        InputView::Row(line) => line.get("url").and_then(Value::as_str),
+        InputView::Raw(_) => None,
+    };
+    let is_unknown = row.outcome.attempts == 0 && url.is_some_and(|url| Endpoint::of_url(url).is_none());
+    let code = match failure.kind {
+        FailureKind::InvalidRequest if is_unknown => "unsupported_url",
+        kind => kind.name(),
+    };
+    BatchError { code, message }
 }

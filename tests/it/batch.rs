@@ -1,8 +1,11 @@
 //! OpenAI Batch files through any server: what goes in, what comes out, and again.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::{Value, json};
 
@@ -39,6 +42,45 @@ fn command<'a>(sim: &'a SimServer, more: &[&'a str]) -> Vec<&'a str> {
     command
 }
 
+/// A server that keeps what it is sent, and answers everything with the same words.
+fn listener() -> (String, mpsc::Receiver<(String, Value)>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let (tell, told) = mpsc::channel();
+    // It ends with the process: nobody is told when a test needs it no more.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let tell = tell.clone();
+            thread::spawn(move || listen(stream.unwrap(), &tell));
+        }
+    });
+    (url, told)
+}
+
+/// Listens until the client goes away.
+fn listen(mut stream: TcpStream, tell: &mpsc::Sender<(String, Value)>) -> Option<()> {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let length = head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        let mut body = vec![0; length.unwrap()];
+        reader.read_exact(&mut body).ok()?;
+        let path = head.split_whitespace().nth(1).unwrap().to_owned();
+        tell.send((path, serde_json::from_slice(&body).unwrap())).ok()?;
+        let reply = REPLY;
+        let head = format!("HTTP/1.1 200 OK\r\nx-request-id: req-7\r\ncontent-length: {}\r\n\r\n", reply.len());
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(reply.as_bytes())).ok()?;
+    }
+}
+
+/// Nothing in it is left out or moved.
+const REPLY: &str = r#"{"zeta": 1.50, "choices": [{"message": {"content": "Hi", "extra": null}, "finish_reason": "stop"}], "usage": {"prompt_tokens": 3, "completion_tokens": 1, "x": 0}}"#;
+
 fn ids(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["custom_id"].as_str().unwrap_or("none")).collect()
 }
@@ -72,6 +114,48 @@ fn the_documented_file_comes_out_in_the_documented_form() {
     let again = world.overnight(&command(&sim, &["--json"]));
     assert_eq!((again.code, &again.summary()["attempts"]), (Some(0), &json!(0)));
     assert_eq!(world.lines("out.jsonl"), out);
+}
+
+#[test]
+fn bodies_and_replies_are_passed_on_as_they_stand() {
+    let (url, told) = listener();
+    let body = json!({"model": "m", "n": 2, "stream": false, "max_completion_tokens": 9, "made_up": {"b": 1, "a": null},
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}], "tools": [], "response_format": {"type": "json_object"}});
+    let input = json!({"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body});
+    let world = world(&input.to_string());
+    let ran = world.overnight(&["batch", "-i", "in.jsonl", "-o", "out.jsonl", "--base-url", &url]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(told.try_iter().collect::<Vec<_>>(), [("/v1/chat/completions".to_owned(), body)]);
+    let out = world.read("out.jsonl");
+    let response =
+        format!("\"response\":{{\"status_code\":200,\"request_id\":\"req-7\",\"body\":{REPLY}}},\"error\":null}}");
+    assert!(out.trim_end().ends_with(&response), "{out}");
+}
+
+#[test]
+fn each_line_is_asked_at_the_endpoint_of_its_url() {
+    let sim = SimServer::start(json!({}));
+    let ask = |id: &str, url: &str, body: Value| {
+        format!("{}\n", json!({"custom_id": id, "method": "POST", "url": url, "body": body}))
+    };
+    let messages = json!([{"role": "user", "content": "hi"}]);
+    let input = [
+        ask("vector", "/v1/embeddings", json!({"model": "m", "input": ["hi", "ho"]})),
+        ask("text", "/v1/completions", json!({"model": "m", "prompt": "hi", "max_tokens": 9})),
+        ask("response", "/v1/responses", json!({"model": "m", "input": "hi"})),
+        ask("chat", "/v1/chat/completions", json!({"model": "m", "messages": messages})),
+        ask("unknown", "/v1/moderations", json!({"model": "m", "input": "hi", "messages": messages})),
+        ask("stream", "/v1/chat/completions", json!({"model": "m", "messages": messages, "stream": true})),
+    ];
+    let world = world(&input.concat());
+    let ran = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((ran.code, &ran.summary()["attempts"]), (Some(4), &json!(4)), "{ran:?}");
+    let out = world.lines("out.jsonl");
+    let objects: Vec<&Value> = out.iter().take(4).map(|line| &line["response"]["body"]["object"]).collect();
+    assert_eq!(objects, ["list", "text_completion", "response", "chat.completion"]);
+    let told = |n: usize| (&out[n]["response"], out[n]["error"]["code"].as_str(), out[n]["error"]["message"].as_str());
+    assert!(matches!(told(4), (Value::Null, Some("unsupported_url"), Some(why)) if why.contains("/v1/moderations")));
+    assert!(matches!(told(5), (Value::Null, Some("invalid_request"), Some(why)) if why.contains("`stream`")));
 }
 
 #[test]
@@ -143,7 +227,11 @@ fn each_end_has_its_form_and_a_broken_line_ends_nothing() {
     );
     assert_eq!((&out[2]["response"]["status_code"], &out[2]["error"]), (&json!(400), &Value::Null));
     assert_eq!(out[2]["response"]["body"]["error"]["code"], "context_length_exceeded", "as received");
-    assert!(matches!(of(3), (Value::Null, Value::String(_), Some(why)) if why.starts_with("line 4: ")), "{}", out[3]);
+    assert!(
+        matches!(of(3), (Value::Null, Value::String(_), Some(why)) if why.starts_with("line 4: the line has no `custom_id`")),
+        "{}",
+        out[3]
+    );
     assert!(matches!(of(4), (Value::Null, Value::String(_), Some(_))), "{}", out[4]);
     assert_eq!((&out[5]["response"]["status_code"], of(5).1), (&json!(200), &json!("content_filter")));
     assert_eq!(out[6]["response"]["status_code"], 200);
@@ -232,13 +320,12 @@ fn flags_for_the_engine_of_vllm_are_ignored_with_a_word() {
 
 #[test]
 fn the_output_stands_for_the_job_in_other_commands() {
-    let sim = SimServer::start(json!({"script": [{"from": 3, "to": 4, "fault": "hang"}]}));
+    let sim = SimServer::start(json!({"script": [{"from": 3, "to": 3, "fault": "hang"}]}));
     let world = world(&[lines(5), line("bad", "fail-400", "x")].concat());
-    let mut run = Running::start(&world, &command(&sim, &["--max-inflight", "1"]));
+    let mut run = Running::start(&world, &command(&sim, &["--max-inflight", "1", "--set", "run.drain=0s"]));
     wait_until("two are done and the third hangs", || sim.ledger().requests == 3 || run.has_ended());
     let status = world.overnight(&["status", "out.jsonl", "--json"]).summary();
     assert_eq!((&status["job"], &status["state"]), (&json!("out.jsonl"), &json!("running")), "{status}");
-    run.signal("INT");
     run.signal("INT");
     let stopped = run.wait();
     assert_eq!(stopped.code, Some(130), "{stopped:?}");

@@ -106,7 +106,10 @@ fn money(summary: &Summary, text: &mut Lines) {
 
 /// A line for each model and task; the task's column only where there is more than one.
 fn by_model(tallies: &[(TallyId, Tally)]) -> String {
-    let many_tasks = tallies.iter().any(|(id, _)| id.task != tallies[0].0.task);
+    // A batch has a task for each model, and of that name.
+    let says_more = |id: &TallyId| !id.model.is_empty() && id.task != id.model;
+    let many_tasks =
+        tallies.iter().any(|(id, _)| id.task != tallies[0].0.task) && tallies.iter().any(|(id, _)| says_more(id));
     let mut table = unframed();
     let names: &[&str] = if many_tasks { &["model", "task"] } else { &["model"] };
     let figures = ["rows", "failed", "requests", "in", "out", "cost"];

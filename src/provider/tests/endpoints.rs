@@ -17,7 +17,7 @@ fn raw(json: &Value) -> Box<RawValue> {
 
 fn request(endpoint: Endpoint, payload: Payload, params: Value) -> ModelRequest {
     let params = serde_json::from_value(params).unwrap();
-    ModelRequest { model: "m".into(), endpoint, payload, params: Arc::new(params) }
+    ModelRequest { model: "m".into(), endpoint, payload, params: Arc::new(params), as_written: false }
 }
 
 fn conversation(messages: &Value) -> Payload {

@@ -51,7 +51,7 @@ fn request(params: Value) -> ModelRequest {
     let params: Map<String, Value> = serde_json::from_value(params).unwrap();
     let messages = RawValue::from_string(r#"[{"role":"user","content":"hi"}]"#.to_owned()).unwrap();
     let payload = Payload::messages(messages);
-    ModelRequest { model: "m".into(), endpoint: Endpoint::Chat, payload, params: Arc::new(params) }
+    ModelRequest { model: "m".into(), endpoint: Endpoint::Chat, payload, params: Arc::new(params), as_written: false }
 }
 
 fn call(reply: Result<WireReply, TransportError>) -> Result<Answer, Box<CallError>> {
