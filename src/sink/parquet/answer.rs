@@ -27,7 +27,6 @@ pub(super) fn data_type(kind: &AnswerType) -> DataType {
 pub(super) fn fitted(value: Value, kind: &AnswerType) -> Value {
     match (kind, value) {
         (_, Value::Null) => Value::Null,
-        (AnswerType::Json, value) => value,
         (AnswerType::Integer, value) => whole(&value).map_or(Value::Null, Value::from),
         (AnswerType::List(item), Value::Array(items)) => items.into_iter().map(|one| fitted(one, item)).collect(),
         (AnswerType::Object(columns), Value::Object(mut fields)) => {
@@ -37,7 +36,8 @@ pub(super) fn fitted(value: Value, kind: &AnswerType) -> Value {
             };
             Value::Object(columns.iter().map(field).collect())
         }
-        (AnswerType::Text, value @ Value::String(_))
+        (AnswerType::Json, value)
+        | (AnswerType::Text, value @ Value::String(_))
         | (AnswerType::Number, value @ Value::Number(_))
         | (AnswerType::Bool, value @ Value::Bool(_)) => value,
         (AnswerType::Text | AnswerType::Number | AnswerType::Bool | AnswerType::List(_) | AnswerType::Object(_), _) => {
