@@ -18,5 +18,6 @@ pub mod sim;
 pub mod sink;
 pub mod source;
 pub mod store;
+pub mod token;
 pub mod types;
 pub mod validate;

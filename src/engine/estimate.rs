@@ -115,16 +115,54 @@ impl Range<u64> {
         self.high = add(self.high, other.high);
     }
 
-    /// What calls with so many input tokens and this output cost; a model that is free costs nothing whatever it says.
-    pub(super) fn cost(&self, price: Option<&Price>, input_tokens: u64) -> Range<Money> {
-        let cost = |output: Option<u64>| {
+    /// What so many calls cost that have this input and this output together, each about as much as the others; a model that
+    /// is free costs nothing whatever it says.
+    pub(super) fn cost(&self, price: Option<&Price>, calls: u64, input: &InputRange) -> Range<Money> {
+        let cost = |input_tokens: u64, output_tokens: Option<u64>| {
             let price = price?;
             if price.is_free() {
                 return Some(Money::ZERO);
             }
-            price.cost(&Usage { input_tokens, output_tokens: output?, ..Usage::default() })
+            let of = |(calls, usage): (u64, Usage)| Some(price.cost(&usage)?.times(calls));
+            even(calls, input_tokens, output_tokens?).into_iter().filter(|(calls, _)| *calls > 0).map(of).sum()
         };
-        Range { low: cost(self.low), expected: cost(self.expected), high: cost(self.high) }
+        Range {
+            low: cost(input.low, self.low),
+            expected: cost(input.expected, self.expected),
+            high: cost(input.high, self.high),
+        }
+    }
+}
+
+/// Calls of two sizes at most that have so many tokens together: prices go by the size of each call.
+fn even(calls: u64, input_tokens: u64, output_tokens: u64) -> [(u64, Usage); 3] {
+    let calls = calls.max(1);
+    let (more_input, more_output) = (input_tokens % calls, output_tokens % calls);
+    let of = |more: [bool; 2]| Usage {
+        input_tokens: input_tokens / calls + u64::from(more[0]),
+        output_tokens: output_tokens / calls + u64::from(more[1]),
+        ..Usage::default()
+    };
+    let (both, either) = (more_input.min(more_output), more_input.max(more_output));
+    [
+        (both, of([true, true])),
+        (either - both, of([more_input > more_output, more_output > more_input])),
+        (calls - either, of([false, false])),
+    ]
+}
+
+/// Input tokens, which are always known to some degree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InputRange {
+    pub low: u64,
+    pub expected: u64,
+    pub high: u64,
+}
+
+impl InputRange {
+    /// So many, and no doubt about it.
+    pub fn of(tokens: u64) -> Self {
+        Self { low: tokens, expected: tokens, high: tokens }
     }
 }
 
@@ -133,24 +171,24 @@ impl Range<u64> {
 pub(super) struct Experience {
     pub least_output: Option<u64>,
     pub mean_output: Option<u64>,
+    pub most_output: Option<u64>,
     pub mean_seconds: Option<f64>,
 }
 
-/// The output tokens of one call.
+/// The output tokens of one call. Without a cap what was seen is all that is known of the most.
 pub(super) fn output_tokens(cap: Option<u64>, known: &Experience) -> Range<u64> {
     let below_cap = |tokens: u64| cap.map_or(tokens, |cap| tokens.min(cap));
     let expected = known.mean_output.map(below_cap);
     Range {
         low: Some(below_cap(known.least_output.unwrap_or(1))),
         expected: expected.or(cap.map(|cap| cap.div_ceil(2))),
-        high: cap,
+        high: cap.or(known.most_output),
     }
 }
 
 /// A request on the model that it would be sent to first.
 pub(super) struct FirstCall<'a> {
     pub choice: &'a Choice,
-    pub input_tokens: u64,
     pub output_cap: Option<u64>,
 }
 
@@ -169,8 +207,7 @@ impl<'a> FirstCall<'a> {
         let model = plan.model(choice.upstream);
         let param = |name: &str| request.params.get(name).or_else(|| choice.params.get(name));
         let output_cap = output_cap(request.endpoint_at(model.endpoint), &param, model.max_output);
-        let input_tokens = input_tokens(&request.payload) + choice.asking.way(0).bytes().div_ceil(4);
-        Self { choice, input_tokens, output_cap }
+        Self { choice, output_cap }
     }
 }
 
@@ -178,20 +215,23 @@ impl<'a> FirstCall<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Load {
     pub calls: u64,
-    pub tokens: u64,
+    pub input_tokens: u64,
+    pub output_tokens: u64,
     /// Of all calls one after the other.
     pub seconds: f64,
 }
 
 impl Load {
     /// So many calls, each of which takes as long as is known.
-    pub fn new(calls: u64, tokens: u64, known: &Experience) -> Self {
-        Self { calls, tokens, seconds: known.mean_seconds.unwrap_or(CALL_SECONDS) * float(calls) }
+    pub fn new(calls: u64, input_tokens: u64, output_tokens: u64, known: &Experience) -> Self {
+        let seconds = known.mean_seconds.unwrap_or(CALL_SECONDS) * float(calls);
+        Self { calls, input_tokens, output_tokens, seconds }
     }
 
     pub fn add(&mut self, other: Self) {
         self.calls += other.calls;
-        self.tokens += other.tokens;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
         self.seconds += other.seconds;
     }
 }
@@ -227,12 +267,21 @@ pub(super) fn duration(plan: &Plan, loads: &BTreeMap<usize, Load>) -> (u64, Opti
 }
 
 fn under(longest: &mut (f64, Option<String>), limits: &Limits, load: &Load, name: &str) {
-    let minutes = |amount: u64, limit: u64| 60.0 * float(amount) / float(limit);
-    if let Some(rpm) = limits.rpm {
-        offer(longest, minutes(load.calls, rpm), || format!("rpm {rpm} of {name}"));
-    }
-    if let Some(tpm) = limits.tpm {
-        offer(longest, minutes(load.tokens, tpm), || format!("tpm {tpm} of {name}"));
+    const MINUTE: f64 = 60.0;
+    const DAY: f64 = 24.0 * 60.0 * MINUTE;
+    let all_tokens = load.input_tokens + load.output_tokens;
+    let rates = [
+        ("rpm", limits.rpm, load.calls, MINUTE),
+        ("tpm", limits.tpm, all_tokens, MINUTE),
+        ("input_tpm", limits.input_tpm, load.input_tokens, MINUTE),
+        ("output_tpm", limits.output_tpm, load.output_tokens, MINUTE),
+        // What a day lets through goes at once; the rest waits for the next.
+        ("rpd", limits.rpd, load.calls.saturating_sub(limits.rpd.unwrap_or(0)), DAY),
+    ];
+    for (key, limit, amount, window) in rates {
+        if let Some(limit) = limit {
+            offer(longest, window * float(amount) / float(limit), || format!("{key} {limit} of {name}"));
+        }
     }
     if let Some(concurrency) = limits.concurrency {
         offer(longest, load.seconds / float(concurrency), || format!("concurrency {concurrency} of {name}"));
@@ -262,9 +311,20 @@ mod tests {
         let range = |low, expected, high| Range { low: Some(low), expected, high };
         assert_eq!(output_tokens(None, &nothing), range(1, None, None));
         assert_eq!(output_tokens(Some(65), &nothing), range(1, Some(33), Some(65)));
-        let known = Experience { least_output: Some(10), mean_output: Some(50), mean_seconds: None };
+        let known =
+            Experience { least_output: Some(10), mean_output: Some(50), most_output: Some(70), mean_seconds: None };
         assert_eq!(output_tokens(Some(40), &known), range(10, Some(40), Some(40)));
-        assert_eq!(output_tokens(None, &known), range(10, Some(50), None));
+        assert_eq!(output_tokens(None, &known), range(10, Some(50), Some(70)));
+    }
+
+    #[test]
+    fn even_calls_have_all_tokens_and_no_two_of_them_differ_by_more_than_one() {
+        for (calls, input, output) in [(1, 7, 3), (3, 10, 11), (4, 0, 2), (7, 7_000, 13), (0, 5, 5)] {
+            let parts = even(calls, input, output);
+            let sum = |of: fn(&Usage) -> u64| parts.iter().map(|(calls, usage)| calls * of(usage)).sum::<u64>();
+            assert_eq!((sum(|usage| usage.input_tokens), sum(|usage| usage.output_tokens)), (input, output));
+            assert_eq!(parts.iter().map(|(calls, _)| calls).sum::<u64>(), calls.max(1));
+        }
     }
 
     #[test]
@@ -291,12 +351,13 @@ mod tests {
     #[test]
     fn an_unknown_price_is_not_nothing_but_a_free_model_is() {
         let output = output_tokens(None, &Experience::default());
+        let input = |tokens| InputRange { low: tokens - 1, expected: tokens, high: tokens + 1 };
         let unknown = Range { low: None, expected: None, high: None };
-        assert_eq!(output.cost(None, 100), unknown);
-        assert_eq!(output.cost(Some(&Price::FREE), 100).high, Some(Money::ZERO));
+        assert_eq!(output.cost(None, 1, &input(100)), unknown);
+        assert_eq!(output.cost(Some(&Price::FREE), 1, &input(100)).high, Some(Money::ZERO));
         let dollar = Money::from_usd(1.0).unwrap();
         let price = Price::flat(dollar, dollar, dollar);
-        assert_eq!(output.cost(Some(&price), 99).low.unwrap().to_string(), "0.0001");
-        assert_eq!(output.cost(Some(&price), 99).high, None);
+        assert_eq!(output.cost(Some(&price), 1, &input(100)).low.unwrap().to_string(), "0.0001");
+        assert_eq!(output.cost(Some(&price), 1, &input(100)).high, None);
     }
 }

@@ -5,12 +5,13 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::RunError;
-use super::estimate::{Experience, FirstCall, Range, Room, output_tokens};
+use super::estimate::{Experience, FirstCall, Range, Room, output_tokens, params_bytes};
 use super::feed::Standing;
 use super::ground::{Ground, Reason, Record};
 use super::key::content_id;
 use super::prepare::{Prepared, Request, What, prepare, row_id, shown_id};
 use super::selection::{Selection, Subset};
+use super::survey::one_request;
 use crate::job::Job;
 use crate::source;
 use crate::store::End;
@@ -98,8 +99,10 @@ pub struct RouteStop {
     /// The schema is told at the end of the prompt.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub schema_in_prompt: bool,
-    /// By estimate.
+    /// By the model's tokenizer, where that is known; else by estimate.
     pub input_tokens: u64,
+    /// Whether it is by the tokenizer.
+    pub exact: bool,
     /// By what is on record, else by the params.
     pub output_tokens: Range<u64>,
     /// By the job's price.
@@ -223,7 +226,7 @@ fn describe(ground: &Ground, row: &source::Record, prepared: Prepared, told: Tol
 fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError> {
     let plan = &ground.plan;
     let task = &plan.tasks[request.task];
-    let known = ground.experience()?;
+    let known = ground.answers()?.experiences;
     let stops = task.choices(request.model).map(|choice| {
         let model = plan.model(choice.upstream);
         let provider = plan.job.providers[model.provider].settings.name.clone();
@@ -233,6 +236,8 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
         let output = output_tokens(call.output_cap, &experience);
         let mut params = (*choice.params).clone();
         params.extend(request.params.clone());
+        let json = request.payload.json().get();
+        let (input, exact) = one_request(json, &model.wire, (params_bytes(&params) + choice.asking.way(0).bytes()).div_ceil(4));
         let room = Room::of(&plan.job, model);
         let too_long = room.is_too_small_for(request, model.endpoint, &choice.params);
         let way = choice.asking.way(0);
@@ -248,9 +253,10 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
             params,
             response_format: way.response_format.clone().filter(|_| asks),
             schema_in_prompt: asks && way.prompt.is_some(),
-            input_tokens: call.input_tokens,
+            input_tokens: input.expected,
+            exact,
             output_tokens: output,
-            cost_usd: output.cost(model.price.as_ref(), call.input_tokens),
+            cost_usd: output.cost(model.price.as_ref(), 1, &input),
         }
     });
     Ok(stops.collect())

@@ -15,6 +15,7 @@ use super::run::check_files;
 use crate::job::Job;
 use crate::source::{Input, InputPath};
 use crate::store::{KeyIndex, LoggedOutcome, StateReader, StoreError};
+use crate::types::Usage;
 
 use serde::Serialize;
 
@@ -131,26 +132,35 @@ impl Ground {
         Ok(record.known.as_ref().map_or(Reason::New, |known| known.reason(prepared)))
     }
 
-    /// What the log tells of answers, by task, provider and model.
-    pub fn experience(&self) -> Result<HashMap<[String; 3], Experience>, RunError> {
-        let mut sums: HashMap<[String; 3], Sums> = HashMap::new();
-        let Some(state) = &self.state else { return Ok(HashMap::new()) };
+    /// What the log tells of answers.
+    pub fn answers(&self) -> Result<Answers, RunError> {
+        let (mut sums, mut inputs): (HashMap<Asked, Sums>, _) = (HashMap::new(), Vec::new());
+        let Some(state) = &self.state else { return Ok(Answers::default()) };
         for outcome in state.last_outcomes(RECENT)? {
             let outcome = outcome?;
             if outcome.called && outcome.ended.end.failure.is_none() {
-                let usage = outcome.usage;
-                let sums = sums.entry([outcome.task, outcome.provider, outcome.model]).or_default();
-                sums.calls += 1;
-                sums.millis += outcome.latency_ms;
+                let (usage, offset) = (outcome.usage, outcome.ended.end.offset);
+                let asked = [outcome.task, outcome.provider, outcome.model];
                 if let Some(usage) = usage {
-                    sums.told += 1;
-                    sums.output += usage.output_tokens;
-                    sums.least = Some(sums.least.map_or(usage.output_tokens, |least| least.min(usage.output_tokens)));
+                    inputs.push((offset, asked.clone(), usage.input_tokens));
                 }
+                sums.entry(asked).or_default().add(outcome.latency_ms, usage);
             }
         }
-        Ok(sums.into_iter().map(|(of, sums)| (of, sums.experience())).collect())
+        let experiences = sums.into_iter().map(|(of, sums)| (of, sums.experience())).collect();
+        Ok(Answers { experiences, inputs })
     }
+}
+
+/// A task, a provider, and a model by its name on the wire.
+pub(super) type Asked = [String; 3];
+
+/// What the end of the log tells of answers.
+#[derive(Default)]
+pub(super) struct Answers {
+    pub experiences: HashMap<Asked, Experience>,
+    /// Where an answer stands in the log, of what, and the input tokens that its provider counted.
+    pub inputs: Vec<(u64, Asked, u64)>,
 }
 
 #[derive(Default)]
@@ -161,15 +171,27 @@ struct Sums {
     told: u64,
     output: u64,
     least: Option<u64>,
+    most: Option<u64>,
 }
 
 impl Sums {
+    fn add(&mut self, latency_ms: u64, usage: Option<Usage>) {
+        self.calls += 1;
+        self.millis += latency_ms;
+        if let Some(Usage { output_tokens, .. }) = usage {
+            self.told += 1;
+            self.output += output_tokens;
+            self.least = Some(self.least.map_or(output_tokens, |least| least.min(output_tokens)));
+            self.most = self.most.max(Some(output_tokens));
+        }
+    }
+
     fn experience(&self) -> Experience {
         // Both are far below 2^52.
         #[expect(clippy::cast_precision_loss)]
         let mean_seconds = (self.calls > 0).then(|| self.millis as f64 / 1000.0 / self.calls as f64);
         let mean_output = (self.told > 0).then(|| self.output.div_ceil(self.told));
-        Experience { least_output: self.least, mean_output, mean_seconds }
+        Experience { least_output: self.least, mean_output, most_output: self.most, mean_seconds }
     }
 }
 

@@ -84,4 +84,6 @@ pub use run::{RunOptions, Threads, run};
 pub use selection::Subset;
 pub use shutdown::Stop;
 pub use stream::ResultStream;
-pub use survey::{ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable, survey};
+pub use survey::{
+    Cacheable, DedupeSaves, ModelShare, OverBudget, Refusal, Resend, Survey, TokenSource, Unsendable, survey,
+};

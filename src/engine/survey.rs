@@ -1,17 +1,22 @@
 //! The plan of a run: a pass over the input that sends and writes nothing.
 
+mod experience;
+mod measure;
 mod pass;
+mod share;
 
 use serde::Serialize;
 
+use self::measure::Measure;
 use self::pass::Pass;
 use super::RunError;
 use super::bounds;
 use super::change::Change;
-use super::estimate::Range;
+use super::estimate::{InputRange, Range};
 use super::ground::{Ground, Reason};
 use super::selection::{Selection, Subset};
 use crate::job::Job;
+use crate::token::Tokenizer;
 use crate::types::{FailureKind, Money};
 
 /// What a run would do.
@@ -31,6 +36,8 @@ pub struct Survey {
     pub bound_by: Option<String>,
     /// Requests that are the same as one before, among those to be sent.
     pub duplicates: u64,
+    /// What `run.dedupe` would save by them.
+    pub dedupe_saves: DedupeSaves,
     /// Rows among `remaining` that fail before anything is sent, by kind.
     pub unsendable: Vec<Unsendable>,
     /// Budgets that are expected not to last.
@@ -79,12 +86,94 @@ pub struct ModelShare {
     pub task: String,
     /// How many rows.
     pub rows: u64,
-    /// By estimate.
+    /// About so many, by what `tokens` says.
     pub input_tokens: u64,
+    /// How the input tokens are known.
+    pub tokens: TokenSource,
     /// By what is on record, else by the params.
     pub output_tokens: Range<u64>,
-    /// By the job's price; unknown where that or the tokens are.
+    /// By the price of each call; unknown where that or the tokens are. Of one answer to each row: retries and fallbacks come
+    /// on top.
     pub cost_usd: Range<Money>,
+    /// How long they take about, were there no others.
+    pub seconds: u64,
+    /// The limit that decides it.
+    pub bound_by: Option<String>,
+    /// Requests that are the same as one before.
+    pub duplicates: u64,
+    #[serde(skip)]
+    pub(crate) duplicate_input_tokens: u64,
+    /// What all requests begin with.
+    pub cacheable: Cacheable,
+}
+
+/// How input tokens are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum TokenSource {
+    /// The model's tokenizer counted all rows.
+    Exact,
+    /// It counted so many of them; the others are scaled.
+    Sampled {
+        /// How many.
+        rows: u64,
+    },
+    /// Estimated, and put right by what the provider counted of so many answers of this job.
+    Observed {
+        /// How many.
+        answers: u64,
+    },
+    /// Estimated by the texts' scripts.
+    Estimated,
+}
+
+/// What all requests of one task to one model begin with: what a provider's prompt cache can serve, where the provider has
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Cacheable {
+    /// In tokens, of each request.
+    pub prefix_tokens: u64,
+    /// In percent of all input.
+    pub percent: u64,
+}
+
+impl Cacheable {
+    /// Providers keep nothing shorter.
+    pub const LEAST: u64 = 1_024;
+
+    /// Whether it is long enough for a prompt cache.
+    #[must_use]
+    pub fn is_enough(self) -> bool {
+        self.prefix_tokens >= Self::LEAST
+    }
+}
+
+/// What one call for each of the requests that are alike would save.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct DedupeSaves {
+    /// Calls.
+    pub calls: u64,
+    /// Their input tokens.
+    pub input_tokens: u64,
+    /// What they are expected to answer; `None`: not known.
+    pub output_tokens: Option<u64>,
+    /// What they are expected to cost; `None`: not known.
+    pub cost_usd: Option<Money>,
+}
+
+impl Default for DedupeSaves {
+    fn default() -> Self {
+        Self { calls: 0, input_tokens: 0, output_tokens: Some(0), cost_usd: Some(Money::ZERO) }
+    }
+}
+
+impl DedupeSaves {
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.input_tokens += other.input_tokens;
+        self.output_tokens = self.output_tokens.zip(other.output_tokens).map(|(one, other)| one + other);
+        self.cost_usd = self.cost_usd.zip(other.cost_usd).map(|(one, other)| one + other);
+    }
 }
 
 /// A budget (`max_cost`) that is expected not to last.
@@ -133,6 +222,14 @@ pub(super) fn change(ground: &Ground, selection: &Selection) -> Result<Option<Ch
         return Ok(None);
     }
     Ok(Pass::over(ground, selection)?.change())
+}
+
+/// The input tokens of a single request to the model of this name, and whether they are counted by its tokenizer.
+pub(super) fn one_request(messages: &str, model: &str, params_tokens: u64) -> (InputRange, bool) {
+    let mut measure = Measure::new(Tokenizer::of(model));
+    measure.add(messages, 0, params_tokens);
+    let (range, source) = measure.input(None);
+    (range, source == TokenSource::Exact)
 }
 
 impl Resend {

@@ -63,6 +63,12 @@ impl Money {
         u64::try_from(pico).ok().map(Self)
     }
 
+    /// So many times the amount.
+    #[must_use]
+    pub const fn times(self, many: u64) -> Self {
+        Self(self.0.saturating_mul(many))
+    }
+
     /// The amount less `other`, at least nothing.
     #[must_use]
     pub fn saturating_sub(self, other: Self) -> Self {

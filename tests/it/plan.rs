@@ -71,13 +71,19 @@ fn a_plan_tells_rows_tokens_cost_and_time_and_leaves_no_trace() {
     assert_eq!(told["missing_keys"], json!(["P_KEY"]));
     // 8 rows at 60 a minute.
     assert_eq!((&told["seconds"], &told["bound_by"]), (&json!(8), &json!("rpm 60 of p/m")));
-    // [{"role":"user","content":"Tag row 2"}] has 39 bytes: 10 tokens; 800 output tokens at most, half of it expected.
+    // 3 tokens for "Tag row 2", 7 around it; 800 output tokens at most, half of it expected. Of the 39 bytes of each request
+    // the first 35 are the same. Low and high allow for a tokenizer that is not known.
     assert_eq!(
         told["by_model"][0],
-        json!({"provider": "p", "model": "m", "task": "tag", "rows": 8, "input_tokens": 80,
+        json!({"provider": "p", "model": "m", "task": "tag", "rows": 8,
+               "input_tokens": 80, "tokens": {"by": "estimated"},
                "output_tokens": {"low": 8, "expected": 400, "high": 800},
-               "cost_usd": {"low": 0.000_096, "expected": 0.000_88, "high": 0.001_68}})
+               "cost_usd": {"low": 0.000_044, "expected": 0.000_88, "high": 0.001_764},
+               "seconds": 8, "bound_by": "rpm 60 of p/m", "duplicates": 1,
+               "cacheable": {"prefix_tokens": 8, "percent": 89}})
     );
+    let saved = json!({"calls": 1, "input_tokens": 10, "output_tokens": 50, "cost_usd": 0.000_11});
+    assert_eq!(told["dedupe_saves"], saved);
     let unknown = json!({"low": 2, "expected": null, "high": null});
     assert_eq!(told["by_model"][1]["output_tokens"], unknown);
     let files: Vec<_> = std::fs::read_dir(world.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -151,15 +157,18 @@ fn a_dry_run_is_a_plan_and_its_text_fits_the_page() {
     rows             10 selected: 0 done, 10 to send
     because          10 new
     time             about 8s, bound by rpm 60 of p/m
-    cost             about $0.0009, at most $0.0017 without retries
+    cost             about $0.0009, at most $0.0018 without retries
+    input tokens     estimated by script
     duplicates       1 request like one before
+                     run.dedupe saves 10 tokens in, 50 out, about $0.0001
     warning          environment variable P_KEY is not set; run needs it
 
-     model  task  rows  in  out     cost  at most
-     p/m    tag      8  80  400  $0.0009  $0.0017
-     p/big  sum      2  24    ?       $0       $0
+     model  task  rows  in  out     cost  at most  time
+     p/m    tag      8  80  400  $0.0009  $0.0018    8s
+     p/big  sum      2  22    ?       $0       $0    2s
 
-    Tokens and costs are estimates; retries and fallbacks come on top.
+    Tokens and costs are estimates; at most: every answer as long as it may be.
+    Retries and fallbacks come on top.
     Send them: `overnight run` with the same arguments.
     ");
 }
@@ -209,6 +218,85 @@ fn a_row_is_explained_before_and_after_it_ran() {
     "#);
     let missing = world.overnight(&["explain", "job.toml", "11"]);
     assert_eq!((missing.code, missing.stderr.contains("the input has 10")), (Some(2), true), "{missing:?}");
+}
+
+/// Texts of several scripts and lengths, `from` up to before `to`.
+fn texts(from: u64, to: u64) -> Vec<Value> {
+    const TEXTS: [&str; 5] = [
+        "The parcel arrived two days late, but the seller answered at once and sent a new one.",
+        "这家餐厅的服务非常好，我们下次还会再来。",
+        "Очень удобное приложение, но иногда оно работает медленно.",
+        "for (let i = 0; i < rows.length; i++) { sum += rows[i].price * 1.19; }",
+        "ok",
+    ];
+    let row = |n: u64| {
+        let text = TEXTS[usize::try_from(n).unwrap() % TEXTS.len()].repeat(1 + usize::try_from(n % 4).unwrap());
+        json!({"id": n, "task_type": "tag", "text": format!("{n}: {text}")})
+    };
+    (from..to).map(row).collect()
+}
+
+/// The plan's cost from low to high, and what the run then costs.
+fn planned_and_paid(world: &World) -> ([f64; 2], f64) {
+    let told = plan(world, &[]);
+    let sum = |end: &str| -> f64 {
+        told["by_model"].as_array().unwrap().iter().map(|share| share["cost_usd"][end].as_f64().unwrap()).sum()
+    };
+    let ran = run(world);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ([sum("low"), sum("high")], ran.summary()["cost_usd"].as_f64().unwrap())
+}
+
+#[test]
+fn what_a_run_costs_lies_between_the_plans_low_and_high() {
+    for model in ["plain", "gpt-4o-mini"] {
+        let sim = SimServer::start(json!({"output_tokens": [5, 90]}));
+        let priced = format!("provider = \"p\"\nmodel = \"{model}\"");
+        let world =
+            world(&sim, |job| job.replacen("provider = \"p\"", &priced, 1).replace("limits = { rpm = 60 }", ""));
+        write_rows(&world, &texts(0, 60));
+        let ([low, high], paid) = planned_and_paid(&world);
+        assert!(low <= paid && paid <= high, "{model}: {low} to {high}, and it was {paid}");
+
+        // Now the provider's own counts are known.
+        write_rows(&world, &texts(0, 100));
+        let told = plan(&world, &[]);
+        assert_eq!(told["by_model"][0]["tokens"], json!({"by": "observed", "answers": 60}));
+        let before = sim.ledger().input_tokens;
+        let ([low, high], paid) = planned_and_paid(&world);
+        assert!(low <= paid && paid <= high, "{model}: {low} to {high}, and it was {paid}");
+        let (expected, counted) =
+            (told["by_model"][0]["input_tokens"].as_u64().unwrap(), sim.ledger().input_tokens - before);
+        assert!(expected.abs_diff(counted) * 20 <= counted, "{model}: {expected} expected, {counted} counted");
+    }
+}
+
+#[test]
+fn a_long_common_beginning_is_told_as_what_a_prompt_cache_can_keep() {
+    let sim = SimServer::start(json!({}));
+    let system = "You tag product reviews with great care. ".repeat(150);
+    let world = world(&sim, |job| job.replace("prompt = \"Tag", &format!("system = \"{system}\"\nprompt = \"Tag")));
+    let told = plan(&world, &[]);
+    let (tag, sum) = (&told["by_model"][0]["cacheable"], &told["by_model"][1]["cacheable"]);
+    assert!(tag["prefix_tokens"].as_u64().unwrap() > 1_024 && tag["percent"].as_u64().unwrap() >= 98, "{tag}");
+    assert!(sum["prefix_tokens"].as_u64().unwrap() < 64, "{sum}");
+    let text = world.overnight(&["plan", "job.toml"]).stdout;
+    assert!(text.contains("same beginning   p/m tag: ") && text.contains("need not read anew"), "{text}");
+    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+}
+
+#[cfg(feature = "tokenizer")]
+#[test]
+fn a_row_of_a_known_family_is_counted_exactly() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim, |job| job.replacen("provider = \"p\"", "provider = \"p\"\nmodel = \"gpt-4o-mini\"", 1));
+    let explained = world.overnight(&["explain", "job.toml", "1", "--json"]).summary();
+    let stop = &explained["route"][0];
+    // "Tag row 2" is Tag, row, a blank and 2; 4 around a message and 3 around the chat.
+    assert_eq!((&stop["exact"], &stop["input_tokens"]), (&json!(true), &json!(11)));
+    assert_eq!(plan(&world, &[])["by_model"][0]["tokens"], json!({"by": "exact"}));
+    let text = world.overnight(&["explain", "job.toml", "1"]).stdout;
+    assert!(text.contains("exactly 11 in"), "{text}");
 }
 
 /// Both are plain data for programs of other people.

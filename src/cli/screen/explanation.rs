@@ -101,10 +101,14 @@ fn route_stop(index: usize, stop: &RouteStop, text: &mut Lines) {
     let money = |money: Option<Money>| money.map_or_else(|| "unknown".to_owned(), usd);
     let (output, cost) = (&stop.output_tokens, &stop.cost_usd);
     let (input, expected, most) = (count(stop.input_tokens), tokens(output.expected), tokens(output.high));
-    text.add("  tokens", &format!("about {input} in, {expected} out (at most {most})"));
+    let about = if stop.exact { "exactly" } else { "about" };
+    text.add("  tokens", &format!("{about} {input} in, about {expected} out (at most {most})"));
     match cost.expected {
         None => text.add("  cost", "unknown"),
-        Some(expected) => text.add("  cost", &format!("about {} (at most {})", usd(expected), money(cost.high))),
+        Some(expected) => {
+            let (low, high) = (money(cost.low), money(cost.high));
+            text.add("  cost", &format!("about {} (from {low} to {high}, without retries)", usd(expected)));
+        }
     }
 }
 

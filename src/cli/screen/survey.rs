@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::Cell;
-use overnight::engine::{ModelShare, Range, Survey};
+use overnight::engine::{Cacheable, DedupeSaves, ModelShare, Range, Survey, TokenSource};
 use overnight::types::Money;
 
 use super::lines::Lines;
@@ -26,7 +26,8 @@ pub fn survey_text(survey: &Survey) -> String {
     warnings(survey, &mut text);
     if !survey.by_model.is_empty() {
         text.whole(&format!("\n{}", by_model(&survey.by_model)));
-        text.whole("\nTokens and costs are estimates; retries and fallbacks come on top.");
+        text.whole("\nTokens and costs are estimates; at most: every answer as long as it may be.");
+        text.whole("Retries and fallbacks come on top.");
     }
     text.whole(&match survey.remaining {
         0 => "Nothing is left to send.".to_owned(),
@@ -64,9 +65,49 @@ fn effort(survey: &Survey, text: &mut Lines) {
         "unknown" => text.add("cost", "unknown: the job has no price or no output limit for its models"),
         known => text.add("cost", &format!("about {known}, at most {most} without retries")),
     }
+    tokens(survey, text);
     if survey.duplicates > 0 {
         text.add("duplicates", &format!("{} like one before", counted(survey.duplicates, "request")));
+        text.add("", &format!("run.dedupe saves {}", saved(&survey.dedupe_saves)));
     }
+    for share in survey.by_model.iter().filter(|share| share.cacheable.prefix_tokens >= WORTH_A_WORD) {
+        let Cacheable { prefix_tokens, percent } = share.cacheable;
+        let what =
+            format!("{}: {} tokens of each request, {percent}% of the input,", place(share), count(prefix_tokens));
+        text.add("same beginning", &what);
+        text.add("", if share.cacheable.is_enough() { IS_CACHED } else { IS_NOT_CACHED });
+    }
+}
+
+/// A shorter beginning that requests share is what any prompt has.
+const WORTH_A_WORD: u64 = 256;
+const IS_CACHED: &str = "which a provider with a prompt cache need not read anew";
+const IS_NOT_CACHED: &str = "but prompt caches begin at 1,024 tokens";
+
+/// How input tokens are known: once, where all are known alike.
+fn tokens(survey: &Survey, text: &mut Lines) {
+    let shares = &survey.by_model;
+    let alike = shares.iter().all(|share| share.tokens == shares[0].tokens);
+    for (index, share) in shares.iter().enumerate().take(if alike { 1 } else { shares.len() }) {
+        let known = match share.tokens {
+            TokenSource::Exact => "exact, by the model's tokenizer".to_owned(),
+            TokenSource::Sampled { rows } => format!("exact for {}, scaled", counted(rows, "sampled row")),
+            TokenSource::Observed { answers } => format!("as counted for {} of this job", counted(answers, "answer")),
+            TokenSource::Estimated => "estimated by script".to_owned(),
+        };
+        let of = if alike { String::new() } else { format!("{}: ", place(share)) };
+        text.add(if index == 0 { "input tokens" } else { "" }, &format!("{of}{known}"));
+    }
+}
+
+fn saved(saves: &DedupeSaves) -> String {
+    let output = saves.output_tokens.map_or_else(String::new, |tokens| format!(", {} out", short(tokens)));
+    let cost = saves.cost_usd.map_or_else(String::new, |cost| format!(", about {}", usd(cost)));
+    format!("{} tokens in{output}{cost}", short(saves.input_tokens))
+}
+
+fn place(share: &ModelShare) -> String {
+    format!("{} {}", model_name(&share.provider, &share.model), share.task)
 }
 
 fn warnings(survey: &Survey, text: &mut Lines) {
@@ -93,7 +134,7 @@ fn warnings(survey: &Survey, text: &mut Lines) {
 
 fn by_model(shares: &[ModelShare]) -> String {
     let mut table = unframed();
-    let figures = ["rows", "in", "out", "cost", "at most"];
+    let figures = ["rows", "in", "out", "cost", "at most", "time"];
     table.set_header(["model", "task"].map(Cell::new).into_iter().chain(figures.map(figure)));
     for share in shares {
         let tokens = |tokens: Option<u64>| tokens.map_or_else(|| "?".to_owned(), short);
@@ -106,6 +147,7 @@ fn by_model(shares: &[ModelShare]) -> String {
             figure(&tokens(share.output_tokens.expected)),
             figure(&money(share.cost_usd.expected)),
             figure(&money(share.cost_usd.high)),
+            figure(&span(Duration::from_secs(share.seconds))),
         ]);
     }
     table.trim_fmt()

@@ -1,69 +1,25 @@
 //! The pass over the input: which rows would be sent, where to, and about how many tokens they have.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::{ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable};
+use super::experience::{Experiences, Place};
+use super::share::{Asks, Duplicates, Share};
+use super::{DedupeSaves, ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable};
 use crate::engine::RunError;
 use crate::engine::budget::{Written, spent, word, written};
 use crate::engine::change::{Change, Difference};
-use crate::engine::estimate::{Experience, FirstCall, Load, Range, duration, output_tokens};
+use crate::engine::estimate::{FirstCall, InputRange, Load, Range, duration, output_tokens, params_bytes};
 use crate::engine::feed::Standing;
 use crate::engine::ground::{Ground, Reason, Record};
 use crate::engine::key::{canonical_object, row_hash};
 use crate::engine::output::each;
-use crate::engine::prepare::{Request, What, prepare};
+use crate::engine::prepare::{Prepared, Request, What, prepare};
 use crate::engine::selection::Selection;
 use crate::job::OnChange;
 use crate::source;
 use crate::store::StateReader;
+use crate::token::Tokenizer;
 use crate::types::{FailureKind, Money};
-
-/// What is known of each task's answers, by task and upstream.
-struct Experiences(HashMap<(usize, usize), Experience>);
-
-impl Experiences {
-    fn of(ground: &Ground) -> Result<Self, RunError> {
-        let known = ground.experience()?;
-        let plan = &ground.plan;
-        let mut by_place = HashMap::new();
-        for (task, ready) in plan.tasks.iter().enumerate() {
-            for upstream in 0..plan.models.len() {
-                let model = plan.model(upstream);
-                let provider = &plan.job.providers[model.provider].settings.name;
-                let of = [ready.name.to_string(), provider.clone(), model.wire.clone()];
-                let of_others = || {
-                    let answers = known.iter().filter(|(place, _)| *place[0] == *ready.name);
-                    // Another model of the task is the best guess for one that has not answered yet.
-                    let mean_output = answers.filter_map(|(_, known)| known.mean_output).max()?;
-                    Some(Experience { mean_output: Some(mean_output), ..Experience::default() })
-                };
-                let known = known.get(&of).copied().or_else(of_others);
-                by_place.extend(known.map(|known| ((task, upstream), known)));
-            }
-        }
-        Ok(Self(by_place))
-    }
-
-    fn get(&self, task: usize, upstream: usize) -> Experience {
-        self.0.get(&(task, upstream)).copied().unwrap_or_default()
-    }
-}
-
-struct Share {
-    rows: u64,
-    input_tokens: u64,
-    output_tokens: Range<u64>,
-}
-
-impl Share {
-    const NONE: Self = Self { rows: 0, input_tokens: 0, output_tokens: Range::NOTHING };
-
-    fn add(&mut self, call: &FirstCall<'_>, output: &Range<u64>) {
-        self.rows += 1;
-        self.input_tokens += call.input_tokens;
-        self.output_tokens.add(output);
-    }
-}
 
 /// The pass under way.
 pub(super) struct Pass<'a> {
@@ -71,40 +27,32 @@ pub(super) struct Pass<'a> {
     experience: Experiences,
     rows: u64,
     resend: Resend,
-    /// By task and upstream.
-    shares: BTreeMap<(usize, usize), Share>,
+    shares: BTreeMap<Place, Share>,
     /// Where the job changed.
     difference: Option<Difference>,
     /// Rows that are done and that the difference sends again.
     changed_rows: u64,
-    /// What they send, by task and upstream.
-    changed: BTreeMap<(usize, usize), Share>,
+    /// What they send.
+    changed: BTreeMap<Place, Share>,
     unsendable: BTreeMap<FailureKind, Unsendable>,
-    /// 64 bits of each request, without its row's id.
-    requests: Vec<u64>,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn over(ground: &'a Ground, selection: &Selection) -> Result<Self, RunError> {
         let mut record = ground.record()?;
-        let mut pass = Self::new(ground, Experiences::of(ground)?, ground.difference()?);
-        each(&ground.plan, &ground.input, selection, |row| pass.row(row, &mut record))?;
-        Ok(pass)
-    }
-
-    fn new(ground: &'a Ground, experience: Experiences, difference: Option<Difference>) -> Self {
-        Self {
+        let mut pass = Self {
             ground,
-            experience,
-            difference,
+            experience: Experiences::of(ground)?,
+            difference: ground.difference()?,
             changed_rows: 0,
             changed: BTreeMap::new(),
             rows: 0,
             resend: Resend::default(),
             shares: BTreeMap::new(),
             unsendable: BTreeMap::new(),
-            requests: Vec::new(),
-        }
+        };
+        each(&ground.plan, &ground.input, selection, |row| pass.row(row, &mut record))?;
+        Ok(pass)
     }
 
     fn row(&mut self, row: &source::Record, record: &mut Record) -> Result<(), RunError> {
@@ -113,7 +61,11 @@ impl<'a> Pass<'a> {
         let (end, prepared) = record.matching.find(plan, row)?;
         let standing = end.map(|end| Standing::of(&end, record.run_offset, plan.job.retry_failed));
         let failed = match standing {
-            Some(Standing::Succeeded | Standing::Failed(_) | Standing::FailedBefore) => return Ok(()),
+            Some(Standing::Succeeded) => {
+                self.done(row, end.map_or(0, |end| end.offset), prepared);
+                return Ok(());
+            }
+            Some(Standing::Failed(_) | Standing::FailedBefore) => return Ok(()),
             Some(Standing::TriedAgain) => true,
             None => false,
         };
@@ -134,28 +86,50 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// A row that has an answer: one of the last of them tells how its provider counts.
+    fn done(&mut self, row: &source::Record, offset: u64, prepared: Option<Prepared>) {
+        if self.experience.counted(offset)
+            && let What::Ask(request) = prepared.unwrap_or_else(|| prepare(&self.ground.plan, row)).what
+        {
+            self.experience.compare(offset, &request);
+        }
+    }
+
     fn request(&mut self, row: &source::Record, request: &Request, changed: bool) {
-        let Some(call) = FirstCall::of(&self.ground.plan, request) else {
+        let plan = &self.ground.plan;
+        let Some(call) = FirstCall::of(plan, request) else {
             let message = "longer than the context of every model of its route".to_owned();
             return self.refuse(row, FailureKind::ContextLength, message);
         };
-        self.requests.push(request_hash(request, &call));
-        let known = self.experience.get(request.task, call.choice.upstream);
-        let (place, output) = ((request.task, call.choice.upstream), output_tokens(call.output_cap, &known));
-        self.shares.entry(place).or_insert(Share::NONE).add(&call, &output);
+        let place = (request.task, call.choice.upstream);
+        let asks = Asks {
+            payload: &request.payload,
+            hash: request_hash(request, &call),
+            params_tokens: (params_bytes(&call.choice.params)
+                + params_bytes(&request.params)
+                + call.choice.asking.way(0).bytes())
+            .div_ceil(4),
+            output: output_tokens(call.output_cap, &self.experience.get(place)),
+        };
+        let new = || Share::new(Tokenizer::of(&plan.model(place.1).wire));
+        self.shares.entry(place).or_insert_with(new).add(&asks);
         if changed {
-            self.changed.entry(place).or_insert(Share::NONE).add(&call, &output);
+            // What a change costs is told in round figures: not worth an exact count.
+            self.changed.entry(place).or_insert_with(|| Share::new(None)).add(&asks);
         }
     }
 
     /// What is done and would be sent again because the job changed.
     pub(super) fn change(&self) -> Option<Change> {
         let difference = self.difference.as_ref().filter(|_| self.changed_rows > 0)?;
-        let cost = |((_, upstream), share): (&(usize, usize), &Share)| {
-            share.output_tokens.cost(self.ground.plan.model(*upstream).price.as_ref(), share.input_tokens).expected
-        };
+        let cost = |(place, share): (&Place, &Share)| self.cost(*place, share).expected;
         let cost = self.changed.iter().map(cost).sum::<Option<Money>>();
         Some(Change { rows: self.changed_rows, why: difference.words(), cost })
+    }
+
+    fn cost(&self, place: Place, share: &Share) -> Range<Money> {
+        let (input, _) = share.input(self.experience.ratio(place));
+        share.output_tokens.cost(self.ground.plan.model(place.1).price.as_ref(), share.rows, &input)
     }
 
     fn refused(&self) -> Option<Refusal> {
@@ -174,18 +148,17 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn end(mut self) -> Survey {
-        let plan = &self.ground.plan;
-        let mut loads: BTreeMap<usize, Load> = BTreeMap::new();
-        for ((task, upstream), share) in &self.shares {
-            let tokens = share.input_tokens + share.output_tokens.expected.unwrap_or(0);
-            let load = Load::new(share.rows, tokens, &self.experience.get(*task, *upstream));
-            loads.entry(*upstream).or_default().add(load);
+        let shares = std::mem::take(&mut self.shares);
+        let (mut loads, mut by_model, mut saves) = (BTreeMap::new(), Vec::new(), DedupeSaves::default());
+        for (place, mut share) in shares {
+            let load = self.load(place, &share);
+            loads.entry(place.1).or_insert_with(Load::default).add(load);
+            let told = self.share(place, &mut share, load);
+            saves.add(&self.saved(place, &told));
+            by_model.push(told);
         }
+        let plan = &self.ground.plan;
         let (seconds, bound_by) = duration(plan, &loads);
-        self.requests.sort_unstable();
-        let distinct = self.requests.chunk_by(|one, other| one == other).count();
-        let by_model: Vec<ModelShare> =
-            self.shares.iter().map(|((task, upstream), share)| self.share(*task, *upstream, share)).collect();
         Survey {
             rows: self.rows,
             remaining: self.resend.all(),
@@ -194,12 +167,19 @@ impl<'a> Pass<'a> {
             by_model,
             seconds,
             bound_by,
-            duplicates: (self.requests.len() - distinct) as u64,
+            duplicates: saves.calls,
+            dedupe_saves: saves,
             missing_keys: self.ground.missing_keys(),
             refused: self.refused(),
             job: plan.job.name.clone(),
             unsendable: self.unsendable.into_values().collect(),
         }
+    }
+
+    fn load(&self, place: Place, share: &Share) -> Load {
+        let (input, _) = share.input(self.experience.ratio(place));
+        let output = share.output_tokens.expected.unwrap_or(0);
+        Load::new(share.rows, input.expected, output, &self.experience.get(place))
     }
 
     fn over_budget(&self, shares: &[ModelShare]) -> Vec<OverBudget> {
@@ -216,17 +196,42 @@ impl<'a> Pass<'a> {
         written(job).map(of).filter(|one| one.spent_usd + one.expected_usd > one.max_usd).collect()
     }
 
-    fn share(&self, task: usize, upstream: usize, share: &Share) -> ModelShare {
+    fn share(&self, place: Place, share: &mut Share, load: Load) -> ModelShare {
         let plan = &self.ground.plan;
+        let (task, upstream) = place;
         let model = plan.model(upstream);
+        let (input, tokens) = share.input(self.experience.ratio(place));
+        let (seconds, bound_by) = duration(plan, &BTreeMap::from([(upstream, load)]));
+        let Duplicates { calls, input_tokens } = share.duplicates(input.expected);
         ModelShare {
             provider: plan.job.providers[model.provider].settings.name.clone(),
             model: model.wire.clone(),
             task: plan.tasks[task].name.to_string(),
             rows: share.rows,
-            input_tokens: share.input_tokens,
+            input_tokens: input.expected,
+            tokens,
             output_tokens: share.output_tokens,
-            cost_usd: share.output_tokens.cost(model.price.as_ref(), share.input_tokens),
+            cost_usd: self.cost(place, share),
+            seconds,
+            bound_by,
+            duplicates: calls,
+            duplicate_input_tokens: input_tokens,
+            cacheable: share.cacheable(input.expected),
+        }
+    }
+
+    /// What one call for each of the requests that are alike would save.
+    fn saved(&self, place: Place, share: &ModelShare) -> DedupeSaves {
+        let (calls, input_tokens) = (share.duplicates, share.duplicate_input_tokens);
+        let price = self.ground.plan.model(place.1).price.as_ref();
+        let output = share.output_tokens.expected.map(|tokens| tokens * calls / share.rows.max(1));
+        let cost = Range { low: None, expected: output, high: None }.cost(price, calls, &InputRange::of(input_tokens)).expected;
+        let nothing = calls == 0;
+        DedupeSaves {
+            calls,
+            input_tokens,
+            output_tokens: if nothing { Some(0) } else { output },
+            cost_usd: if nothing { Some(Money::ZERO) } else { cost },
         }
     }
 }
