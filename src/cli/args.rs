@@ -18,9 +18,13 @@ use super::examples;
 use super::screen::ProgressMode;
 
 mod batch;
+mod compare;
+mod control;
 mod night;
 
 pub use batch::BatchArgs;
+pub use compare::{CompareArgs, CompareFormat};
+pub use control::{ControlArgs, ControlWord};
 pub use night::{LockedMode, Night};
 
 /// Batch job runner for offline LLM workloads.
@@ -162,6 +166,11 @@ pub enum Command {
     /// Send an OpenAI Batch file to any server; again: go on where it stopped
     #[command(after_long_help = examples::BATCH)]
     Batch(Box<BatchArgs>),
+    /// The same sample of rows through several models: cost, latency, agreement, and what the whole job would take
+    ///
+    /// Answers are kept: the same command goes on where it stopped, and a run that asks the same pays nothing for them.
+    #[command(after_long_help = examples::COMPARE)]
+    Compare(CompareArgs),
     /// Steer a running job: pause, resume or drain
     #[command(after_long_help = examples::CONTROL)]
     Control(ControlArgs),
@@ -295,28 +304,6 @@ pub struct ExplainArgs {
     /// Any key of the job file: --set input.path=x.csv
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
-}
-
-/// `overnight control`.
-#[derive(Debug, clap::Args)]
-pub struct ControlArgs {
-    /// The job file
-    #[arg(value_name = "JOB")]
-    pub job: PathBuf,
-    /// What the run is told
-    #[arg(value_enum, value_name = "pause|resume|drain", hide_possible_values = true)]
-    pub word: ControlWord,
-}
-
-/// What a run can be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ControlWord {
-    /// No more calls are sent; those in flight finish
-    Pause,
-    /// Calls are sent again
-    Resume,
-    /// As SIGTERM: calls in flight finish, then the run stops
-    Drain,
 }
 
 /// `overnight prune`.

@@ -118,6 +118,19 @@ Examples:
   overnight export jobs/tag.toml --format csv -o so-far.csv
   overnight export jobs/tag.toml --failed -o failed.jsonl";
 
+pub const COMPARE: &str = "\
+Examples:
+  overnight compare jobs/tag.toml --models cheap,strong,openai/gpt-4o
+                                                 20 rows through each of them
+  overnight compare jobs/tag.toml --models cheap,strong --sample 200 --max-cost 1
+  overnight compare jobs/tag.toml --models cheap,strong --format markdown -o compare.md
+                                                 with the answers side by side
+
+Each model is asked alone, without the task's fallbacks, under the job's own limits.
+Nothing is paid twice: not by the same command again, and not by a run of the job
+whose first choice is the model. Costs are those of these rows, exactly; those of the
+whole job are these, scaled.";
+
 pub const CONTROL: &str = "\
 Examples:
   overnight control jobs/tag.toml pause          no more calls; those in flight finish

@@ -24,6 +24,7 @@ pub fn main() -> ExitCode {
         Command::Plan(plan) => commands::plan::execute(plan, &args.global),
         Command::Explain(explain) => commands::explain::execute(explain, &args.global),
         Command::Batch(batch) => commands::batch::execute(batch, &engine_flags, &args.global),
+        Command::Compare(compare) => commands::compare::execute(compare, &args.global),
         Command::Control(control) => commands::control::execute(control, &args.global),
         Command::Report(report) => commands::report::execute(report, &args.global),
         Command::Status(status) => commands::status::execute(status, &args.global),

@@ -11,8 +11,8 @@ use jiff::{Timestamp, ToSpan, Zoned};
 use tokio::sync::oneshot;
 
 use crate::event::UsedUp;
-use crate::job::{Job, MaxCost, Period};
-use crate::types::{Ledger, Money};
+use crate::job::{Job, MaxCost, Period, Task};
+use crate::types::{Ledger, Money, RunKind};
 
 /// Tells the time here: days and months are those of the calendar on the wall.
 pub(super) type Clock = Box<dyn Fn() -> Zoned + Send + Sync>;
@@ -81,15 +81,17 @@ type Answer = (Waiting, Result<(), Refused>);
 
 impl Budget {
     /// The budgets of the job, less what was spent before: in the run that goes on, on this day, in this month.
-    pub fn new(job: &Job, ledger: &Ledger, clock: Clock) -> Self {
+    pub fn new(job: &Job, ledger: &Ledger, kind: RunKind, clock: Clock) -> Self {
         let now = clock();
         let cap = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
-            let (spent, until) = (spent(ledger, max.period, name, &now), end_of(max.period, &now));
+            let (spent, until) = (spent(ledger, kind, max.period, name, &now), end_of(max.period, &now));
             Cap { key, max, task, until, spent, reserved: Money::ZERO, refused: None }
         };
         let caps: Vec<Cap> = written(job).map(cap).collect();
-        let holds = |cap: &Cap, task: usize| cap.task.is_none_or(|only| only == task);
+        // A comparison has a task once for each model.
+        let is_one = |one: usize, other: usize| job.tasks[one].name == job.tasks[other].name;
+        let holds = |cap: &Cap, task: usize| cap.task.is_none_or(|only| is_one(only, task));
         let of = |task| (0..caps.len()).filter(|cap| holds(&caps[*cap], task)).collect();
         Self(Arc::new(Purse {
             caps_of: (0..job.tasks.len()).map(of).collect(),
@@ -303,7 +305,8 @@ pub(super) struct Written {
 /// Every `max_cost` of the job, the run's first.
 pub(super) fn written(job: &Job) -> impl Iterator<Item = Written> + '_ {
     let of_run = job.max_cost.map(|max| Written { key: "run.max_cost".to_owned(), max, task: None });
-    let of_tasks = job.tasks.iter().enumerate().filter_map(|(index, task)| {
+    let is_first = |(index, task): &(usize, &Task)| job.tasks[..*index].iter().all(|other| other.name != task.name);
+    let of_tasks = job.tasks.iter().enumerate().filter(is_first).filter_map(|(index, task)| {
         let key = format!("tasks.{}.max_cost", task.name);
         task.max_cost.map(|max| Written { key, max, task: Some(index) })
     });
@@ -319,10 +322,10 @@ pub(super) const fn word(period: Period) -> Option<&'static str> {
     }
 }
 
-/// What counts against a budget of this period so far.
-pub(super) fn spent(ledger: &Ledger, period: Period, task: Option<&str>, now: &Zoned) -> Money {
+/// What counts against a budget of this period so far, for a run of this kind.
+pub(super) fn spent(ledger: &Ledger, kind: RunKind, period: Period, task: Option<&str>, now: &Zoned) -> Money {
     if period == Period::Run {
-        return ledger.open_run().map(|run| run.charged.of(task)).unwrap_or_default();
+        return ledger.open(kind).map(|run| run.charged.of(task)).unwrap_or_default();
     }
     let ms = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
     let (from, until) = (begin_of(period, now), end_of(period, now).unwrap_or(Timestamp::MAX));

@@ -237,7 +237,8 @@ fn route(ground: &Ground, request: &Request) -> Result<Vec<RouteStop>, RunError>
         let mut params = (*choice.params).clone();
         params.extend(request.params.clone());
         let json = request.payload.json().get();
-        let (input, exact) = one_request(json, &model.wire, (params_bytes(&params) + choice.asking.way(0).bytes()).div_ceil(4));
+        let (input, exact) =
+            one_request(json, &model.wire, (params_bytes(&params) + choice.asking.way(0).bytes()).div_ceil(4));
         let room = Room::of(&plan.job, model);
         let too_long = room.is_too_small_for(request, model.endpoint, &choice.params);
         let way = choice.asking.way(0);

@@ -61,7 +61,9 @@ pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunE
     let mut out = exporter(&plan, &input, options.what, options.target)?;
     let mut exported = Exported::default();
     each(&plan, &input, &selection, |record| {
-        let (Some(end), _) = matching.find(&plan, record)? else {
+        let (end, _) = matching.find(&plan, record)?;
+        // A model that failed a row in a comparison has not ended it.
+        let Some(end) = end.filter(|end| !(end.compared && end.failure.is_some())) else {
             exported.not_done += 1;
             return Ok(());
         };

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::RunError;
 use super::board::{Board, Found};
+use super::compare::Copies;
 use super::lagging::Lagging;
 use super::matching::Matching;
 use super::plan::Plan;
@@ -102,6 +103,8 @@ pub(super) struct Feed {
     /// Outcomes on record that no row has been found for yet, at most.
     pub unclaimed: u64,
     pub pass: Pass,
+    /// Each record is a row for each of these models.
+    pub compared: Option<Copies>,
 }
 
 /// Where the main pass is.
@@ -135,7 +138,21 @@ pub(super) enum Standing {
 impl Standing {
     pub fn of(end: &End, run_offset: Option<u64>, policy: RetryFailed) -> Self {
         let Some(kind) = end.failure else { return Self::Succeeded };
-        if run_offset.is_some_and(|start| end.offset >= start) {
+        if end.compared {
+            // What one model alone failed, the job's route may yet answer.
+            return Self::TriedAgain;
+        }
+        Self::failed(kind, run_offset.is_some_and(|start| end.offset >= start), policy)
+    }
+
+    /// What it means for a comparison that began there: a failure of the job's own is one of an earlier run.
+    fn compared(end: &End, run_offset: Option<u64>, policy: RetryFailed) -> Self {
+        let Some(kind) = end.failure else { return Self::Succeeded };
+        Self::failed(kind, end.compared && run_offset.is_some_and(|start| end.offset >= start), policy)
+    }
+
+    fn failed(kind: FailureKind, in_this_run: bool, policy: RetryFailed) -> Self {
+        if in_this_run {
             return Self::Failed(kind);
         }
         let again = match policy {
@@ -221,7 +238,9 @@ impl Feed {
             Matching::ByNumber(_) => None,
             Matching::ByKey(_) => due.replaces,
         };
-        if !self.window.is_single && self.lagging.pass_over(due.lane, due.record.number, kept) {
+        // Passes of their own would not know which model a row is for.
+        let may_lag = !self.window.is_single && self.compared.is_none();
+        if may_lag && self.lagging.pass_over(due.lane, due.record.number, kept) {
             return Turn::Passed;
         }
         self.pass.held = Some(due);
@@ -230,7 +249,11 @@ impl Feed {
 
     /// Takes one record of the main pass.
     fn step(&mut self) -> Result<Step, RunError> {
-        let Some(record) = self.records.next().transpose()? else { return Ok(Step::End) };
+        let next = match &mut self.compared {
+            None => self.records.next().transpose()?,
+            Some(copies) => copies.next(&mut self.records)?,
+        };
+        let Some(record) = next else { return Ok(Step::End) };
         if record.number > self.selection.limit() {
             return Ok(Step::End);
         }
@@ -271,6 +294,9 @@ impl Feed {
 
     /// The row's end, and its request where it had to be rendered for that.
     fn find(&mut self, record: &Record) -> Result<(Option<End>, Option<Prepared>), RunError> {
+        if let Some(copies) = &mut self.compared {
+            return copies.find(record);
+        }
         let (end, prepared) = self.matching.find(&self.shared.plan, record)?;
         self.unclaimed -= u64::from(end.is_some()).min(self.unclaimed);
         if prepared.is_some() {
@@ -324,7 +350,8 @@ impl Feed {
             return Verdict::TryAgain;
         }
         let mut found = self.board.found();
-        match Standing::of(end, self.run_offset, self.shared.plan.job.retry_failed) {
+        let standing = if self.compared.is_some() { Standing::compared } else { Standing::of };
+        match standing(end, self.run_offset, self.shared.plan.job.retry_failed) {
             Standing::Succeeded => {
                 found.succeeded += 1;
                 found.truncated += u64::from(end.truncated);

@@ -206,6 +206,10 @@ struct Known {
 impl Known {
     fn add(&mut self, outcome: &LoggedOutcome) {
         self.keys.push(short(outcome.ended.key));
+        if outcome.ended.end.compared {
+            // Another model's answer says nothing of the job's row.
+            return;
+        }
         self.ids.extend(outcome.id_hash.map(|hash| hash.0));
         self.rows.extend(outcome.row_hash.map(|hash| hash.0));
     }

@@ -260,7 +260,7 @@ mod tests {
     fn what_a_row_replaces_is_kept_for_it_but_not_without_bound() {
         let (_dir, input) = input(20);
         let (mut lagging, window) = (Lagging::new(input, 2), Window::new(8, 2));
-        let end = |offset| End { offset, failure: None, truncated: false };
+        let end = |offset| End { offset, failure: None, truncated: false, compared: false };
         for row in 1..=ENDS as u64 {
             assert!(lagging.pass_over(0, row, Some(end(row))));
         }

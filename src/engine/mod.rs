@@ -17,6 +17,7 @@
 //! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `reading` (whether the server
 //!   read all of a prompt), `hedge` (a second one beside a slow one), `trail` (what it tells), on what all rows share:
 //!   `shared`, `budget`, `dedupe`.
+//! - Several models: `compare`, which is a run too.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
 //! - Before one: `batch` (which models an OpenAI Batch file asks).
 //! - Beside a run, on the same `ground`: `survey` (with `estimate` and `change`), `explain`, `export`, `prune`, `retry`.
@@ -30,6 +31,7 @@ mod budget;
 mod budget_tests;
 mod call;
 mod change;
+mod compare;
 mod connect;
 mod control;
 mod dedupe;
@@ -71,6 +73,10 @@ mod window;
 mod worker;
 
 pub use batch::{BatchContents, look_at_batch};
+pub use compare::{
+    Agreement, ComparedAnswer, ComparedLatency, ComparedModel, ComparedRow, ComparedTask, Comparing, Comparison,
+    Projection, Validity, compare,
+};
 pub use error::RunError;
 pub use estimate::Range;
 pub use explain::{Explanation, KeyParts, KnownOutcome, RouteStop, RowRef, explain};

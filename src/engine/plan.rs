@@ -71,6 +71,17 @@ pub(super) struct Plan {
     unmatched: Option<u64>,
     /// The job whose keys rows have, where it is not this one: a retry may ask otherwise than the job as written.
     pub keyed_by: Option<Box<Self>>,
+    /// Where it is one of the plans of a comparison.
+    pub compared: Option<Compared>,
+}
+
+/// One of the plans of a comparison. All of them have the job's tasks once for each model, so that one run asks them all;
+/// this one reads rows for one model.
+pub(super) struct Compared {
+    /// The job with its tasks once.
+    pub job: Box<Job>,
+    /// Where the tasks of this plan's model begin.
+    pub first_task: usize,
 }
 
 impl ReadyTask {
@@ -119,6 +130,7 @@ impl Plan {
             filter: filter.flatten(),
             unmatched,
             keyed_by: None,
+            compared: None,
             job,
         })
     }
@@ -126,6 +138,14 @@ impl Plan {
     /// The job's model that an upstream stands for.
     pub fn model(&self, upstream: usize) -> &crate::job::Model {
         &self.job.models[self.models[upstream]]
+    }
+
+    /// The task of a row of this type; `None`: no route.
+    pub fn task_for(&self, task_type: Option<&str>) -> Option<usize> {
+        match &self.compared {
+            None => self.job.task_for(task_type),
+            Some(Compared { job, first_task }) => Some(job.task_for(task_type)? + first_task),
+        }
     }
 
     /// The upstream of the model with this alias or full name.

@@ -36,6 +36,16 @@ pub(super) enum What {
     Fail { task: Option<usize>, failure: Failure },
 }
 
+impl What {
+    /// The task's table, where the row has one.
+    pub fn task(&self) -> Option<usize> {
+        match self {
+            Self::Ask(request) => Some(request.task),
+            Self::Fail { task, .. } => *task,
+        }
+    }
+}
+
 /// What a row asks, whichever model is asked.
 pub(super) struct Request {
     /// The task's table.
@@ -116,7 +126,7 @@ fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
 /// The table of the job that a row goes to.
 pub(super) fn route(plan: &Plan, row: &Row) -> Result<usize, Failure> {
     let task_type = plan.task_type.text(row).map_err(|error| Failure::new(FailureKind::Template, error.to_string()))?;
-    plan.job.task_for(task_type.as_deref()).ok_or_else(|| {
+    plan.task_for(task_type.as_deref()).ok_or_else(|| {
         let known: Vec<&str> = plan.tasks.iter().map(|task| &*task.name).collect();
         let what = match task_type {
             Some(name) => format!("no table [tasks.{name}] and no [tasks.default]"),
@@ -212,7 +222,8 @@ fn overrides(plan: &Plan, row: &Row, batch_model: Option<&str>) -> Result<Overri
     if !plan.job.allow_overrides {
         return Ok(Overrides::default());
     }
-    let name = row.get("model").and_then(Value::as_str).or(batch_model);
+    // A comparison asks its own models.
+    let name = row.get("model").and_then(Value::as_str).or(batch_model).filter(|_| plan.compared.is_none());
     let model = name.map(|name| plan.model_named(name).ok_or_else(|| unknown_model(name))).transpose()?;
     let params = match row.get("params") {
         None => Map::new(),

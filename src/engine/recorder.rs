@@ -7,6 +7,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use super::control::Pause;
 use super::dedupe::{Dedupe, shared_request};
 use super::progress::Progress;
 use super::rules::Rules;
-use super::selection::Subset;
 use super::shutdown::Stop;
 use super::sources::PriceSources;
 use super::stream::Stream;
@@ -25,7 +25,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, Held, Key, LogLine, OutcomeLine, RunEndLine, RunLine, RunNumber};
+use crate::types::{AttemptLine, Held, Key, LogLine, OutcomeLine, RunEndLine, RunKind, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -72,8 +72,12 @@ pub(super) struct RecorderParts {
     pub watcher: Watcher,
     pub stream: Option<Stream>,
     pub job_name: String,
-    /// The part of the input that is run.
-    pub subset: Subset,
+    /// What the run is for.
+    pub kind: RunKind,
+    /// Which part of the job it is about; `None`: all of it.
+    pub part: Option<String>,
+    /// What the totals say of the job besides, where the run is not to change it.
+    pub before: Option<Value>,
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
     pub price_sources: PriceSources,
@@ -93,7 +97,9 @@ pub(super) struct Recorder {
     rules: Rules,
     watcher: Watcher,
     job_name: String,
-    subset: Subset,
+    kind: RunKind,
+    part: Option<String>,
+    before: Option<Value>,
     whole_job: Option<u64>,
     price_sources: PriceSources,
     /// The run that was there when the invocation began.
@@ -117,7 +123,7 @@ impl Recorder {
         let now = Instant::now();
         Self {
             flight: parts.store.flight(),
-            resumed: parts.store.ledger().open_run().map(|run| run.run),
+            resumed: parts.store.ledger().open(parts.kind).map(|run| run.run),
             progress: Progress::new(parts.board, parts.upstreams, parts.began, parts.held),
             store: parts.store,
             stream: parts.stream,
@@ -126,7 +132,9 @@ impl Recorder {
             rules: parts.rules,
             watcher: parts.watcher,
             job_name: parts.job_name,
-            subset: parts.subset,
+            kind: parts.kind,
+            part: parts.part,
+            before: parts.before,
             whole_job: parts.whole_job,
             price_sources: parts.price_sources,
             dedupe: parts.dedupe,
@@ -272,6 +280,7 @@ impl Recorder {
                 }
                 line.run = self.run()?;
                 line.at = now_ms();
+                line.compared = self.kind == RunKind::Compare;
                 self.progress.outcome(&line);
                 let (ended, failed) = self.progress.ended();
                 self.stop_if(self.rules.by_failures(ended, failed));
@@ -311,10 +320,12 @@ impl Recorder {
 
     /// The run that lines belong to; the first line begins it where no call has.
     fn run(&mut self) -> Result<RunNumber, StoreError> {
-        let open = self.store.ledger().open_run().map(|run| run.run);
-        let run = open.unwrap_or_else(|| self.store.ledger().next_run());
-        if open.is_none() {
-            self.store.append(&LogLine::Run(RunLine { run, at: now_ms(), offset: self.store.log_len() }))?;
+        let ledger = self.store.ledger();
+        let run = ledger.open(self.kind).map_or_else(|| ledger.next_run(), |open| open.run);
+        // Behind a run of another kind it is told that lines are of this one again.
+        if ledger.runs.last().is_none_or(|last| last.run != run || last.ended_at.is_some()) {
+            let (at, offset, kind) = (now_ms(), self.store.log_len(), self.kind);
+            self.store.append(&LogLine::Run(RunLine { run, at, offset, kind }))?;
         }
         if self.progress.begin(run) {
             let resumed = self.resumed == Some(run);
@@ -348,7 +359,7 @@ impl Recorder {
 
     /// Nothing remains: the next line begins a new run.
     pub fn end_run(&mut self) -> Result<(), StoreError> {
-        if let Some(run) = self.store.ledger().open_run().map(|run| run.run) {
+        if let Some(run) = self.store.ledger().open(self.kind).map(|run| run.run) {
             self.store.append(&LogLine::RunEnd(RunEndLine { run, at: now_ms() }))?;
             self.store.write()?;
             self.store.checkpoint(true)?;
@@ -371,12 +382,18 @@ impl Recorder {
     }
 
     fn save_totals_with(&self, state: &str, stop_reason: Option<StopReason>) -> Result<(), StoreError> {
+        let price_sources = self.price_sources.after(&self.progress.totals);
+        if let Some(before) = self.before.as_ref().filter(|_| state == "stopped" || state == "finished") {
+            let mut before = before.clone();
+            before["price_sources"] = serde_json::to_value(price_sources)?;
+            before["held"] = serde_json::to_value(self.progress.held())?;
+            return self.store.save_totals(&before);
+        }
         let (rows, pid) = (self.progress.rows(), std::process::id());
-        let part = self.subset.is_part().then(|| self.subset.to_string());
         let whole_job = self.progress.whole_job().or(self.whole_job);
         let extra = serde_json::json!({
-            "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": part, "whole_job": whole_job,
-            "price_sources": self.price_sources.after(&self.progress.totals),
+            "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": self.part, "whole_job": whole_job,
+            "price_sources": price_sources,
             "held": self.progress.held(),
         });
         self.store.save_totals(&extra)

@@ -14,13 +14,14 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::RunError;
 use super::board::Board;
 use super::bounds;
 use super::budget::Budget;
+use super::compare::Field;
 use super::connect::{Transports, connect, upstreams};
 use super::control::{self, Pause};
 use super::dedupe::Dedupe;
@@ -47,8 +48,8 @@ use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
-use crate::store::{LogReader, Opened, StateDir, StateReader, Store, read_totals};
-use crate::types::{CallNumber, Held, Key, TrailEntry};
+use crate::store::{LogReader, Opened, StateDir, StateLock, StateReader, Store, read_totals};
+use crate::types::{CallNumber, Held, Key, RunKind, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -111,8 +112,6 @@ impl Default for RunOptions {
 /// Where it cannot begin, or cannot go on; what was done is kept, and the same call goes on from there. A row that fails is
 /// no error.
 pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError> {
-    let began = Instant::now();
-    let rules = Rules::new(&job, &jiff::Zoned::now());
     let mut plan = Plan::new(job)?;
     let mut retry = options.retry.take();
     if let Some(as_written) = retry.as_mut().and_then(|retry| retry.as_written.take()) {
@@ -120,51 +119,97 @@ pub async fn run(job: Job, mut options: RunOptions) -> Result<Summary, RunError>
     }
     bounds::check(&plan)?;
     let retried = retry.map(|retry| Retried::new(&retry, &plan)).transpose()?;
+    let opened = open(Arc::new(plan), &mut options).await?;
+    check(&opened.plan, &opened.input, options.results.is_some())?;
+    let selection = Selection::new(&opened.plan, &opened.input, &options.subset)?;
+    let part = options.subset.is_part().then(|| options.subset.to_string());
+    let about = About { selection, part, retried, compared: None };
+    let Begun { run, parts, held: _held } = begin(opened, about, options).await?;
+    run.drive(parts).await
+}
+
+/// A job that nobody else works on, with its input.
+pub(super) struct OpenJob {
+    pub plan: Arc<Plan>,
+    pub input: Arc<Input>,
+    pub state: StateDir,
+    lock: StateLock,
+    rules: Rules,
+    began: Instant,
+}
+
+/// Takes the job's lock and opens its input.
+pub(super) async fn open(plan: Arc<Plan>, options: &mut RunOptions) -> Result<OpenJob, RunError> {
+    let began = Instant::now();
+    let rules = Rules::new(&plan.job, &jiff::Zoned::now());
     let state = StateDir::create(&plan.job.state, &plan.job.file)?;
-    let _lock = lock::take(&state, options.if_locked, &options.stop, &rules, &mut options.watcher).await?;
+    let lock = lock::take(&state, options.if_locked, &options.stop, &rules, &mut options.watcher).await?;
     // A word that was left for an earlier run.
     let _ = state.take_control();
     let input = Input::open(&plan.job.input, &state.path().join("spool")).map_err(RunError::Input)?;
-    check(&plan, &input, options.results.is_some())?;
-    let selection = Selection::new(&plan, &input, &options.subset)?;
-    let connected = connect(&plan, &options.transports).await?;
-    let archived = if options.fresh { state.archive(now_ms())? } else { None };
+    Ok(OpenJob { plan, input: Arc::new(input), state, lock, rules, began })
+}
+
+/// What a run is about.
+pub(super) struct About {
+    pub selection: Selection,
+    /// In words, where it is not all of the job.
+    pub part: Option<String>,
+    pub retried: Option<Retried>,
+    pub compared: Option<Field>,
+}
+
+/// A run that has all it needs.
+pub(super) struct Begun {
+    pub run: Run,
+    pub parts: Drive,
+    /// To be kept until the run has ended: the job's lock, and servers of simulated providers.
+    pub held: (StateLock, JoinSet<()>),
+}
+
+/// Connects the models and opens the checkpoint.
+pub(super) async fn begin(opened: OpenJob, about: About, options: RunOptions) -> Result<Begun, RunError> {
+    let OpenJob { plan, input, state, lock, rules, began } = opened;
+    let RunOptions { stop, mut watcher, transports, threads, results, fresh, warnings, .. } = options;
+    let kind = if about.compared.is_some() { RunKind::Compare } else { RunKind::Job };
+    let connected = connect(&plan, &transports).await?;
+    let archived = if fresh { state.archive(now_ms())? } else { None };
     if let Some(text) = &plan.job.text {
         state.keep_job_file(&plan.job.file, text)?;
     }
     let (store, opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
-    for message in options.warnings {
-        (options.watcher)(&Event::Note { message, warning: true });
+    for message in warnings {
+        watcher(&Event::Note { message, warning: true });
     }
     if let Some(archive) = archived {
         let message = format!("began anew; what was there is in {}", archive.display());
-        (options.watcher)(&Event::Note { message, warning: false });
+        watcher(&Event::Note { message, warning: false });
     }
     let upstreams = upstreams(&plan, &connected, &store.ledger().requests, now_ms());
-    // They serve the simulated providers until the run has ended.
-    let _servers = connected.servers;
     let given_up = plan.tasks.iter().map(|_| AtomicBool::new(false)).collect();
-    let budget = Budget::new(&plan.job, store.ledger(), Box::new(jiff::Zoned::now));
     let run = Run {
-        budget,
-        plan: Arc::new(plan),
-        input: Arc::new(input),
-        selection: Arc::new(selection),
-        subset: options.subset,
-        retries: retried.is_some(),
+        budget: Budget::new(&plan.job, store.ledger(), kind, Box::new(jiff::Zoned::now)),
+        plan,
+        input,
+        selection: Arc::new(about.selection),
+        kind,
+        part: about.part,
+        compared: about.compared,
+        retries: about.retried.is_some(),
         state,
-        stop: options.stop,
+        stop,
         pause: Pause::default(),
         rules,
-        threads: options.threads,
+        threads,
         simulated: connected.simulated,
         upstreams,
         given_up,
         board: Arc::default(),
-        streams: options.results.is_some(),
+        streams: results.is_some(),
     };
-    let stream = options.results.map(|out| Stream::start(out, run.stop.clone())).transpose()?;
-    run.drive(Drive { store, opened, retried, stream, watcher: options.watcher, began }).await
+    let stream = results.map(|out| Stream::start(out, run.stop.clone())).transpose()?;
+    let parts = Drive { store, opened, retried: about.retried, stream, watcher, began };
+    Ok(Begun { run, parts, held: (lock, connected.servers) })
 }
 
 /// What must hold before anything is sent.
@@ -193,12 +238,16 @@ pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
 }
 
 /// A run under way: what outlives feed and recorder.
-struct Run {
+pub(super) struct Run {
     budget: Budget,
     plan: Arc<Plan>,
     input: Arc<Input>,
     selection: Arc<Selection>,
-    subset: Subset,
+    kind: RunKind,
+    /// Which part of the job it is about; `None`: all of it.
+    part: Option<String>,
+    /// What is compared, where it is a comparison.
+    compared: Option<Field>,
     /// Only what a retry names is sent.
     retries: bool,
     state: StateDir,
@@ -216,7 +265,7 @@ struct Run {
 }
 
 /// What feed and recorder are made of.
-struct Drive {
+pub(super) struct Drive {
     store: Store,
     opened: Opened,
     retried: Option<Retried>,
@@ -227,12 +276,12 @@ struct Drive {
 
 impl Run {
     /// Feeds, records, and ends it.
-    async fn drive(self, parts: Drive) -> Result<Summary, RunError> {
+    pub async fn drive(self, parts: Drive) -> Result<Summary, RunError> {
         let Drive { mut store, mut opened, retried, mut stream, watcher, began } = parts;
-        if retried.is_none() {
+        if retried.is_none() && self.compared.is_none() {
             opened.notes.extend(self.resent(&store)?);
         }
-        let matching = Matching::of_run(&self.plan, &self.input, &self.state, &mut store)?;
+        let matching = self.matching(&mut store)?;
         if let Some(out) = stream {
             let again = matching.again(&self.plan, &self.state, &mut store)?;
             stream = Some(self.write_done(out, again, began).await?);
@@ -295,9 +344,10 @@ impl Run {
             selection: Arc::clone(&self.selection),
             matching,
             retried,
-            run_offset: store.ledger().open_run().map(|run| run.offset),
+            run_offset: store.ledger().open(self.kind).map(|run| run.offset),
             unclaimed: store.outcome_count(),
             pass: Pass::default(),
+            compared: self.compared.as_ref().map(|field| field.copies(store)).transpose()?,
         })
     }
 
@@ -311,6 +361,7 @@ impl Run {
     ) -> Recorder {
         let before = told_before(&self.state);
         Recorder::new(RecorderParts {
+            whole_job: before.get("whole_job").and_then(Value::as_u64),
             store,
             dedupe,
             board: Arc::clone(&self.board),
@@ -321,12 +372,25 @@ impl Run {
             watcher,
             stream,
             job_name: self.plan.job.name.clone(),
-            subset: self.subset.clone(),
-            whole_job: before.get("whole_job").and_then(Value::as_u64),
-            price_sources: PriceSources::new(&self.plan, &self.state),
+            kind: self.kind,
+            part: self.part.clone(),
             held: before.get("held").and_then(|held| Held::deserialize(held).ok()).unwrap_or_default(),
+            // Of a comparison totals tell what it cost; where the job's rows stand it does not change.
+            before: (self.kind == RunKind::Compare && !before.is_empty()).then_some(Value::Object(before)),
+            price_sources: PriceSources::new(&self.plan, &self.state),
             began,
         })
+    }
+
+    /// How this invocation finds what is done. A comparison finds it by itself, and its rows are none of the order's.
+    fn matching(&self, store: &mut Store) -> Result<Matching, RunError> {
+        match self.kind {
+            RunKind::Job => Matching::of_run(&self.plan, &self.input, &self.state, store),
+            RunKind::Compare => {
+                store.forget_order()?;
+                Matching::nothing()
+            }
+        }
     }
 
     /// Drives feed and recorder to their end; a stop that drains for too long becomes an abort.
@@ -390,6 +454,9 @@ impl Run {
 
     /// Counts the records meanwhile, where their number alone selects them: so that the screen can say how long it takes.
     fn count(&self) {
+        if let Some(field) = &self.compared {
+            self.board.found().counted = Some(field.rows());
+        }
         if self.threads == Threads::Runtime || !self.selection.is_prefix(&self.plan) {
             return;
         }

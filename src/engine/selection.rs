@@ -70,6 +70,12 @@ impl Selection {
         Ok(selection)
     }
 
+    /// These records and no others.
+    pub fn of_rows(rows: HashSet<u64>) -> Self {
+        let limit = rows.iter().copied().max().unwrap_or(0);
+        Self { limit, task: None, filter: None, sample: Some(rows), is_part: true }
+    }
+
     /// Whether rows are selected by their number alone, so that they need not be parsed for it.
     pub fn by_number(&self, plan: &Plan) -> bool {
         self.task.is_none() && self.filter.is_none() && plan.filter.is_none()

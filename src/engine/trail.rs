@@ -207,6 +207,7 @@ impl Trail {
             reask: false,
             came_from: None,
             truncated: false,
+            compared: false,
             possibly_billed: false,
             worst_cost: None,
             endpoint: Endpoint::Chat,

@@ -37,11 +37,7 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
     let row = record.number;
     // The request holds all that is still needed of it, unless its line is written as it ends.
     let record = shared.streams.then_some(record);
-    let task = match &what {
-        What::Ask(request) => Some(request.task),
-        What::Fail { task, .. } => *task,
-    };
-    let task = task.map_or_else(|| "".into(), |task| Arc::clone(&shared.plan.tasks[task].name));
+    let task = what.task().map_or_else(|| "".into(), |task| Arc::clone(&shared.plan.tasks[task].name));
     let request_key = hashes.request;
     let trail = Trail::new(row, key, hashes, task, replaces.map(|end| end.offset), shared.take_spent(key));
     let has_answer = replaces.is_some_and(|end| end.failure.is_none());

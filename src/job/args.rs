@@ -25,6 +25,8 @@ pub struct JobArgs {
     pub model: Option<String>,
     /// `--route TASK=MODEL[,FALLBACK...]`: a task's whole route.
     pub routes: Vec<String>,
+    /// `--models` of a comparison: each task's whole route, whatever it is otherwise.
+    pub models: Vec<String>,
     /// `--concurrency`.
     pub concurrency: Option<usize>,
     /// `--deadline`: a local time of day, or a duration.
@@ -53,6 +55,9 @@ pub(super) fn apply(args: &JobArgs, tree: &mut Table, working_dir: &Path, proble
     }
     if let Some(model) = &args.model {
         set_first_choices(model, tree, &Spot::flag("--model", working_dir));
+    }
+    if !args.models.is_empty() {
+        set_all_routes(&args.models, tree, &Spot::flag("--models", working_dir));
     }
     for route in &args.routes {
         set_route(route, tree, &Spot::flag("--route", working_dir), problems);
@@ -124,6 +129,25 @@ fn set_first_choices(model: &str, tree: &mut Table, spot: &Spot) {
     }
 }
 
+fn set_all_routes(models: &[String], tree: &mut Table, spot: &Spot) {
+    let Some(Entry { node: Node { value: Value::Table(tasks), .. }, .. }) = tree.get_mut("tasks") else { return };
+    for entry in &mut tasks.entries {
+        if let Value::Table(task) = &mut entry.node.value {
+            put_route(task, models.iter().map(String::as_str), spot);
+        }
+    }
+}
+
+/// The first model is the task's, the others its fallbacks.
+fn put_route<'a>(task: &mut Table, models: impl Iterator<Item = &'a str>, spot: &Spot) {
+    let mut models = models.map(|model| text(model.trim(), spot));
+    let entry = |name: &str, node| Entry { name: name.to_owned(), spot: spot.clone(), node };
+    if let Some(first) = models.next() {
+        task.put(entry("model", first));
+    }
+    task.put(entry("fallback", Node { value: Value::List(models.collect()), spot: spot.clone() }));
+}
+
 fn set_route(route: &str, tree: &mut Table, spot: &Spot, problems: &Problems) {
     let Some((task, models)) = route.split_once('=') else {
         let problem = Problem::new(spot, "", format!("not TASK=MODEL[,FALLBACK...]: {route:?}"));
@@ -138,10 +162,5 @@ fn set_route(route: &str, tree: &mut Table, spot: &Spot, problems: &Problems) {
         problems.add(problem);
         return;
     };
-    let mut models = models.split(',').map(|model| text(model.trim(), spot));
-    let entry = |name: &str, node| Entry { name: name.to_owned(), spot: spot.clone(), node };
-    if let Some(first) = models.next() {
-        table.put(entry("model", first));
-    }
-    table.put(entry("fallback", Node { value: Value::List(models.collect()), spot: spot.clone() }));
+    put_route(table, models.split(','), spot);
 }

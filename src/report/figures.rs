@@ -9,7 +9,7 @@ use super::pace::latencies;
 use super::setback::kinds;
 use super::{Entry, KindOfFailure, LatencyRange, Night, ReportError, RunChoice, Runs, Throughput, WhatIf};
 use crate::types::{
-    Held, HeldBack, Ledger, Moment, PossiblyBilled, PriceSource, RowsNow, RunTotals, Tally, TallyId, Totals,
+    Held, HeldBack, Ledger, Moment, PossiblyBilled, PriceSource, RowsNow, RunNumber, RunTotals, Tally, TallyId, Totals,
 };
 
 /// What was done and what it cost.
@@ -152,14 +152,15 @@ fn group(
 
 fn choose(ledger: &Ledger, choice: RunChoice) -> Result<(Runs, &[RunTotals]), ReportError> {
     let runs = &ledger.runs;
-    let last = runs.last().ok_or(ReportError::NoRun)?;
+    let latest = ledger.latest().ok_or(ReportError::NoRun)?.run;
+    let one = |asked: RunNumber| {
+        let at = runs.iter().position(|run| run.run == asked);
+        let at = at.ok_or(ReportError::NoSuchRun { asked, last: ledger.next_run() - 1 })?;
+        Ok((Runs::One(asked), &runs[at..=at]))
+    };
     match choice {
-        RunChoice::Last => Ok((Runs::One(last.run), &runs[runs.len() - 1..])),
-        RunChoice::Number(asked) => {
-            let at = runs.iter().position(|run| run.run == asked);
-            let at = at.ok_or(ReportError::NoSuchRun { asked, last: last.run })?;
-            Ok((Runs::One(asked), &runs[at..=at]))
-        }
+        RunChoice::Last => one(latest),
+        RunChoice::Number(asked) => one(asked),
         RunChoice::All => Ok((Runs::All, runs)),
     }
 }

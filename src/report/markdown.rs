@@ -31,7 +31,7 @@ const COLUMNS: [Column; 13] = [
 type NightColumn = (&'static str, fn(&Night) -> String);
 
 const NIGHT_COLUMNS: [NightColumn; 9] = [
-    ("run", |night| night.run.to_string()),
+    ("run", Night::name),
     ("began", |night| night.started_at.to_string()),
     ("took", |night| took(night.elapsed_ms)),
     ("rows", |night| night.rows.to_string()),

@@ -3,13 +3,16 @@
 use serde::Serialize;
 
 use super::entry::{Entry, Scope};
-use crate::types::{Moment, Money, PossiblyBilled, RunNumber, RunTotals};
+use crate::types::{Moment, Money, PossiblyBilled, RunKind, RunNumber, RunTotals};
 
 /// One run of a job, with the figures by which nights are compared.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Night {
     /// The run.
     pub run: RunNumber,
+    /// What it was for.
+    #[serde(skip_serializing_if = "RunKind::is_job")]
+    pub kind: RunKind,
     /// When it began.
     pub started_at: Moment,
     /// When nothing remained of it; `None` while it goes on.
@@ -45,12 +48,22 @@ pub struct Night {
 }
 
 impl Night {
+    /// Its number, and what it was for where that is not the job itself.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            RunKind::Job => self.run.to_string(),
+            RunKind::Compare => format!("{} compare", self.run),
+        }
+    }
+
     /// `told_at`: the last moment that is known of the job.
     pub(super) fn new(run: &RunTotals, told_at: Option<u64>) -> Self {
         let entry = Entry::new(&Scope::All, &run.totals.sum(), None);
         let elapsed_ms = run.elapsed_ms(told_at);
         Self {
             run: run.run,
+            kind: run.kind,
             started_at: Moment(run.started_at),
             ended_at: run.ended_at.map(Moment),
             elapsed_ms,

@@ -53,6 +53,7 @@ impl Sample {
             reask: false,
             came_from: None,
             truncated: false,
+            compared: false,
             possibly_billed: false,
             worst_cost: None,
             trail: Vec::new(),

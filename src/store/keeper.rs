@@ -178,6 +178,15 @@ impl Store {
         Ok(state)
     }
 
+    /// Removes the order: what is written next is not told by the numbers of today's rows.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn forget_order(&mut self) -> Result<(), StoreError> {
+        self.order = None;
+        Order::remove(&self.dir)
+    }
+
     /// Puts in where a row that was found by its key ended. Does nothing where no order is open.
     ///
     /// # Errors
@@ -330,6 +339,6 @@ impl Store {
 
 pub(super) fn ended(line: &OutcomeLine, offset: u64) -> Ended {
     let failure = line.failure.as_ref().map(|failure| failure.kind);
-    let end = End { offset, failure, truncated: line.truncated };
+    let end = End { offset, failure, truncated: line.truncated, compared: line.compared };
     Ended { key: line.key, row: line.row, end, replaces: line.replaces }
 }

@@ -73,6 +73,10 @@ impl KeptIndex {
     }
 
     fn add(&mut self, outcome: &LoggedOutcome) {
+        if outcome.ended.end.compared {
+            // Which model answers is the job's choice.
+            return;
+        }
         // A failure without a call is free to be looked at anew.
         let Some(id) = outcome.id_hash.filter(|_| outcome.called || outcome.deduped) else { return };
         let (columns, values) = match (&outcome.used, outcome.row_hash) {
@@ -195,7 +199,7 @@ mod tests {
 
     /// `request`: which prompt it was.
     fn outcome(offset: u64, request: u8, columns: &[&str], values: u64) -> LoggedOutcome {
-        let end = End { offset, failure: None, truncated: false };
+        let end = End { offset, failure: None, truncated: false, compared: false };
         let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
         LoggedOutcome {
             ended: Ended { key: Key([request; 16]), row: offset, end, replaces: None },
@@ -244,7 +248,7 @@ mod tests {
     #[test]
     fn what_was_found_by_key_is_not_given_out_again() {
         let mut index = index(vec![outcome(10, 1, &["a"], 1), outcome(20, 1, &["a"], 1), outcome(30, 1, &["a"], 1)]);
-        let end = |offset| End { offset, failure: None, truncated: false };
+        let end = |offset| End { offset, failure: None, truncated: false, compared: false };
         index.strike(Owner::new("tag", ID), values_of(1), end(20));
         index.strike(Owner::new("tag", ID), values_of(1), end(99));
         assert_eq!([take(&mut index, 1), take(&mut index, 1), take(&mut index, 1)], [Some(10), Some(30), None]);

@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     fn ended(key: u8, offset: u64, replaces: Option<u64>) -> Ended {
-        let end = End { offset, failure: None, truncated: false };
+        let end = End { offset, failure: None, truncated: false, compared: false };
         Ended { key: Key([key; 16]), row: offset, end, replaces }
     }
 

@@ -11,7 +11,7 @@ use super::sled_checkpoint::SLED;
 use super::{
     Checkpoint, Flight, FlightEntry, Opened, SledCheckpoint, StateDir, Store, StoreError, packed, prune, totals,
 };
-use crate::types::{AttemptLine, LogLine, Money, RunLine};
+use crate::types::{AttemptLine, LogLine, Money, RunKind, RunLine};
 
 impl Store {
     /// Opens the state directory, whose lock the caller holds, for runs of `slots` calls at once: cuts a torn tail,
@@ -143,7 +143,7 @@ impl Store {
         if !entries.is_empty() && self.meta.ledger.runs.is_empty() {
             // The run's first line was lost in a power loss; its calls must be counted all the same.
             let run = self.meta.ledger.next_run();
-            self.append(&LogLine::Run(RunLine { run, at: at_ms, offset: self.log_len() }))?;
+            self.append(&LogLine::Run(RunLine { run, at: at_ms, offset: self.log_len(), kind: RunKind::Job }))?;
         }
         let run = self.meta.ledger.runs.last().map_or(1, |run| run.run);
         let lines: Vec<AttemptLine> = entries.iter().map(|entry| possibly_billed(entry, run)).collect();

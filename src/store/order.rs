@@ -1,7 +1,7 @@
 //! The order: for each input row where its outcome stands, 8 bytes each. Scratch: made again by matching keys.
 
 use std::collections::HashMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::error::io_error;
 use super::pages::Pages;
 use super::{End, StateDir, StoreError};
 
-pub(super) const NAME: &str = "order";
+const NAME: &str = "order";
 const MAGIC: &[u8; 8] = b"ovorder\x02";
 const HEADER: usize = 72;
 const ENTRY: u64 = 8;
@@ -121,6 +121,15 @@ impl Order {
             Header { identity, matched: state == OrderState::Matched, base, synced: cursor, sum: 0, summed: 0 };
         file.write_all_at(&header.encode(), 0).map_err(io_error("write to", &path))?;
         Ok(Self::over(path, file, header))
+    }
+
+    /// Removes the order on disk.
+    pub(super) fn remove(dir: &StateDir) -> Result<(), StoreError> {
+        let path = dir.file(NAME);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error("remove", &path)(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
     }
 
     /// The order on disk, if it is of this identity, matched, as it was written, and can be brought up to date from `cursor`

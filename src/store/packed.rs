@@ -4,6 +4,7 @@ use crate::types::{FailureKind, Key};
 
 const TRUNCATED: u8 = 0x80;
 const REPLACES: u8 = 0x40;
+const COMPARED: u8 = 0x20;
 const SUCCEEDED: u8 = 1;
 const FAILED: u8 = 2;
 const HOW_BITS: u32 = 8;
@@ -17,6 +18,8 @@ pub struct End {
     pub failure: Option<FailureKind>,
     /// The model stopped at its output limit.
     pub truncated: bool,
+    /// It is of a comparison, which asks one model alone.
+    pub compared: bool,
 }
 
 impl End {
@@ -33,16 +36,17 @@ impl End {
 
     fn how(self) -> u8 {
         let truncated = if self.truncated { TRUNCATED } else { 0 };
-        truncated | self.failure.map_or(SUCCEEDED, |kind| FAILED + kind.code())
+        let compared = if self.compared { COMPARED } else { 0 };
+        truncated | compared | self.failure.map_or(SUCCEEDED, |kind| FAILED + kind.code())
     }
 
     fn from_how(offset: u64, how: u8) -> Option<Self> {
-        let failure = match how & !(TRUNCATED | REPLACES) {
+        let failure = match how & !(TRUNCATED | REPLACES | COMPARED) {
             0 => return None,
             SUCCEEDED => None,
             code => Some(FailureKind::from_code(code - FAILED)?),
         };
-        Some(Self { offset, failure, truncated: how & TRUNCATED != 0 })
+        Some(Self { offset, failure, truncated: how & TRUNCATED != 0, compared: how & COMPARED != 0 })
     }
 }
 
@@ -139,10 +143,11 @@ mod tests {
 
     fn any_end() -> impl Strategy<Value = End> {
         let failure = proptest::option::of((0..FailureKind::ALL.len()).prop_map(|at| FailureKind::ALL[at]));
-        (0..1u64 << 56, failure, any::<bool>()).prop_map(|(offset, failure, truncated)| End {
+        (0..1u64 << 56, failure, any::<bool>(), any::<bool>()).prop_map(|(offset, failure, truncated, compared)| End {
             offset,
             failure,
             truncated,
+            compared,
         })
     }
 
@@ -190,7 +195,7 @@ mod tests {
             .map(|at| Ended {
                 key: Key([7; 16]),
                 row: 1 + (at ^ 0x155),
-                end: End { offset: 50_000_000_000 + at * 9_000, failure: None, truncated: false },
+                end: End { offset: 50_000_000_000 + at * 9_000, failure: None, truncated: false, compared: false },
                 replaces: None,
             })
             .collect();

@@ -13,10 +13,11 @@ use serde_json::Value;
 
 use super::error::io_error;
 use super::log::{HEADER, LOG, PRUNED_HEADER};
+use super::order::Order;
 use super::scan::{Scan, Scanned};
 use super::sled_checkpoint::SLED;
 use super::spent::{take_told, trail_entry};
-use super::{End, StateDir, Store, StoreError, order, read_totals, totals};
+use super::{End, StateDir, Store, StoreError, read_totals, totals};
 use crate::types::{CarriedLine, Key, Ledger, LogLine, OutcomeLine, RunLine, Totals, TrailEntry};
 
 /// The new log, until it takes the old one's place.
@@ -161,9 +162,9 @@ impl Store {
 /// The new log takes the old one's place. Nothing here may be put in another order.
 fn replace(dir: &StateDir, written: &Rewritten) -> Result<(), StoreError> {
     let (new, log) = (dir.file(NEW), dir.file(LOG));
-    let (order, sled, old) = (dir.file(order::NAME), dir.file(SLED), dir.file(OLD));
+    let (sled, old) = (dir.file(SLED), dir.file(OLD));
     // Their places mean other lines in the new log; from the old one they can be made again.
-    fs::remove_file(&order).or_else(unless_missing).map_err(io_error("remove", &order))?;
+    Order::remove(dir)?;
     fs::rename(&sled, &old).or_else(unless_missing).map_err(io_error("move", &sled))?;
     dir.sync()?;
     fs::rename(&new, &log).map_err(io_error("replace", &log))?;

@@ -15,7 +15,7 @@ use super::log::{HEADER, LOG};
 use super::opening::possibly_billed;
 use super::scan::{Scan, Scanned};
 use super::{FlightEntry, Holder, StateDir, StoreError, read_totals};
-use crate::types::{CallNumber, Ledger, LogLine, RunLine};
+use crate::types::{CallNumber, Ledger, LogLine, RunKind, RunLine};
 
 /// How a job stands.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,12 @@ impl Standing {
         self.cut_short |= !entries.is_empty();
         if !entries.is_empty() && self.ledger.runs.is_empty() {
             let run = self.ledger.next_run();
-            self.ledger.count(&LogLine::Run(RunLine { run, at: entries[0].at, offset: HEADER.len() as u64 }));
+            self.ledger.count(&LogLine::Run(RunLine {
+                run,
+                at: entries[0].at,
+                offset: HEADER.len() as u64,
+                kind: RunKind::Job,
+            }));
         }
         let run = self.ledger.runs.last().map_or(1, |run| run.run);
         for entry in &entries {
@@ -117,13 +122,14 @@ impl Standing {
 impl Since {
     fn count(&mut self, line: &LogLine) {
         match line {
-            LogLine::Run(_) => *self = Self { new_run: true, ..Self::default() },
-            LogLine::Outcome(outcome) => {
+            // A run that goes on behind a comparison is told again; what came before it then stands in the totals.
+            LogLine::Run(run) if run.kind == RunKind::Job => *self = Self { new_run: true, ..Self::default() },
+            LogLine::Outcome(outcome) if !outcome.compared => {
                 self.succeeded += u64::from(outcome.failure.is_none());
                 self.failed += u64::from(outcome.failure.is_some());
                 self.truncated += u64::from(outcome.failure.is_none() && outcome.truncated);
             }
-            LogLine::Attempt(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => {}
+            LogLine::Run(_) | LogLine::Outcome(_) | LogLine::Attempt(_) | LogLine::RunEnd(_) | LogLine::Carried(_) => {}
         }
     }
 }

@@ -11,7 +11,9 @@ use super::log::{HEADER, LOG, check_header};
 use super::prune::{Needed, Pruned, weigh};
 use super::scan::Scan;
 use super::{End, Ended, LogReader, OrderReader, StateDir, Store, StoreError, read_totals};
-use crate::types::{CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunLine, Usage, UsedValues};
+use crate::types::{
+    CallNumber, FailureKind, Key, Ledger, RowHash, RunEndLine, RunKind, RunLine, RunNumber, Usage, UsedValues,
+};
 
 /// A job's state, to look at. All that it tells is of one log, the one that was there when it was opened.
 pub struct StateReader {
@@ -114,13 +116,13 @@ impl StateReader {
         if !self.is_current()? {
             return Ok(None);
         }
-        let open_run = ledger.open_run().map(|run| run.offset);
+        let open_run = ledger.open_run().map(|run| (run.run, run.offset));
         let mut late = Logged { scan: self.scan(late_from)?, open_run };
         for outcome in &mut late {
             let ended = outcome?.ended;
             order.put_late(ended.row, ended.end);
         }
-        Ok(Some((order, late.open_run)))
+        Ok(Some((order, late.open_run())))
     }
 
     /// What the log would come to without the outcomes that nothing needs.
@@ -184,14 +186,22 @@ pub struct LoggedOutcome {
 /// Outcomes in the order of the log, up to its last whole line. Lines that cannot be read are passed over, as in a run.
 pub struct Logged {
     scan: Scan,
-    open_run: Option<u64>,
+    /// The run of the job that goes on, and where it began.
+    open_run: Option<(RunNumber, u64)>,
 }
 
 impl Logged {
-    /// Where the run that goes on began, as far as the log was read.
+    /// Where the run that goes on began, as far as the log was read. Comparisons are none of the job's runs.
     #[must_use]
     pub fn open_run(&self) -> Option<u64> {
-        self.open_run
+        self.open_run.map(|(_, offset)| offset)
+    }
+
+    fn note_run(&mut self, line: &RunLine) {
+        let goes_on = self.open_run.is_some_and(|(run, _)| run == line.run);
+        if line.kind == RunKind::Job && !goes_on {
+            self.open_run = Some((line.run, line.offset));
+        }
     }
 
     fn read_next(&mut self) -> Result<Option<LoggedOutcome>, StoreError> {
@@ -199,11 +209,11 @@ impl Logged {
             let offset = self.scan.position();
             let Some(bytes) = self.scan.next_raw()? else { return Ok(None) };
             let Ok(line) = serde_json::from_slice::<Line>(bytes) else { continue };
-            if let Some(run) = line.run {
-                self.open_run = Some(run.offset);
+            if let Some(run) = &line.run {
+                self.note_run(run);
             }
-            if line.run_end.is_some() {
-                self.open_run = None;
+            if let Some(end) = line.run_end {
+                self.open_run = self.open_run.filter(|(run, _)| *run != end.run);
             }
             if let Some(outcome) = line.outcome {
                 return Ok(Some(outcome.at(offset)));
@@ -248,6 +258,8 @@ struct Outcome {
     replaces: Option<u64>,
     #[serde(default)]
     truncated: bool,
+    #[serde(default)]
+    compared: bool,
 }
 
 #[derive(Deserialize)]
@@ -258,7 +270,7 @@ struct Kind {
 impl Outcome {
     fn at(self, offset: u64) -> LoggedOutcome {
         let failure = self.failure.map(|failure| failure.kind);
-        let end = End { offset, failure, truncated: self.truncated };
+        let end = End { offset, failure, truncated: self.truncated, compared: self.compared };
         LoggedOutcome {
             ended: Ended { key: self.key, row: self.row, end, replaces: self.replaces },
             id_hash: self.id_hash,

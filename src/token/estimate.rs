@@ -14,9 +14,9 @@ static WEIGHTS: [u16; 256] = weights();
 
 const fn weights() -> [u16; 256] {
     let mut weights = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        weights[byte] = match byte as u8 {
+    let mut byte = 0_u8;
+    loop {
+        weights[byte as usize] = match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b' ' => LETTER,
             b'0'..=b'9' => DIGIT,
             b'\n' | b'\r' | b'\t' => LINE_END,
@@ -29,19 +29,19 @@ const fn weights() -> [u16; 256] {
             0xca..=0xdf => 290,
             // The scripts of India and South-East Asia.
             0xe0..=0xe1 => 450,
-            // Quotation marks, dashes and other signs.
-            0xe2 => 700,
             // Chinese and Japanese.
             0xe3..=0xe9 => 780,
-            // Korean.
-            0xea..=0xed => 700,
+            // Quotation marks, dashes and other signs; Korean.
+            0xe2 | 0xea..=0xed => 700,
             0xee..=0xef => 900,
             // Pictures and rare signs.
             0xf0..=0xff => 1_800,
         };
+        if byte == u8::MAX {
+            return weights;
+        }
         byte += 1;
     }
-    weights
 }
 
 /// What a text weighs.

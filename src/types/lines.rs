@@ -24,7 +24,7 @@ pub enum LogLine {
     Carried(Box<CarriedLine>),
 }
 
-/// A run begins.
+/// A run begins, or goes on behind another one: the lines that follow are its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunLine {
     /// Its number.
@@ -33,6 +33,28 @@ pub struct RunLine {
     pub at: u64,
     /// Where this line stands in the log: outcomes behind it belong to this run or a later one.
     pub offset: u64,
+    /// What the run is for.
+    #[serde(default, skip_serializing_if = "RunKind::is_job")]
+    pub kind: RunKind,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunKind {
+    /// The job's rows.
+    #[default]
+    Job,
+    /// Some of them through several models.
+    Compare,
+}
+
+impl RunKind {
+    /// Whether it is for the job's rows.
+    #[must_use]
+    pub fn is_job(&self) -> bool {
+        *self == Self::Job
+    }
 }
 
 /// Nothing remains of a run: the next line begins a new one.
@@ -243,6 +265,9 @@ pub struct OutcomeLine {
     /// The model stopped at its output limit.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub truncated: bool,
+    /// It is of a comparison, which asks one model alone: a failure says nothing about the job's route.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compared: bool,
     /// The last call's end is not known (a timeout after sending): it may have been billed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub possibly_billed: bool,

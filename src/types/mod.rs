@@ -46,7 +46,9 @@ pub use endpoint::Endpoint;
 pub use held::{Held, HeldBack};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
-pub use lines::{AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunLine, TrailEntry, UsedValues};
+pub use lines::{
+    AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunKind, RunLine, TrailEntry, UsedValues,
+};
 pub use moment::Moment;
 pub use money::Money;
 pub use outcome::{Failure, FailureKind};

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AttemptLine, Charges, Course, DailyRequests, Failure, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine,
-    RecentCharges, RunNumber, Setback, Setbacks, Usage, is_zero,
+    RecentCharges, RunKind, RunLine, RunNumber, Setback, Setbacks, Usage, is_zero,
 };
 
 /// Of so many runs it is kept how they went; of older ones their sums.
@@ -269,6 +269,9 @@ pub struct RunTotals {
     pub started_at: u64,
     /// Where its first line stands in the log.
     pub offset: u64,
+    /// What it is for.
+    #[serde(default, skip_serializing_if = "RunKind::is_job")]
+    pub kind: RunKind,
     /// When nothing remained of it; `None` while it goes on.
     #[serde(default)]
     pub ended_at: Option<u64>,
@@ -290,7 +293,7 @@ impl RunTotals {
     }
 }
 
-/// The sums of all runs of a job, the last one at the end.
+/// The sums of all runs of a job and of its comparisons, the one that wrote last at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     /// One entry a run.
@@ -309,17 +312,9 @@ impl Ledger {
         self.charge(line);
         self.requests.count(line);
         match line {
-            LogLine::Run(begin) => {
-                let run =
-                    RunTotals { run: begin.run, started_at: begin.at, offset: begin.offset, ..RunTotals::default() };
-                self.runs.push(run);
-                let too_old = self.runs.len().checked_sub(KEPT_COURSES + 1);
-                if let Some(old) = too_old.and_then(|at| self.runs.get_mut(at)) {
-                    old.course = Course::default();
-                }
-            }
+            LogLine::Run(begin) => self.begin(begin),
             LogLine::RunEnd(end) => {
-                if let Some(run) = self.runs.last_mut() {
+                if let Some(run) = self.runs.iter_mut().rfind(|run| run.run == end.run) {
                     run.ended_at = Some(end.at);
                 }
             }
@@ -346,15 +341,46 @@ impl Ledger {
         }
     }
 
-    /// The run that goes on, if there is one.
+    /// A run that goes on behind another one is the last again.
+    fn begin(&mut self, line: &RunLine) {
+        let RunLine { run, at, offset, kind } = *line;
+        let known = self.runs.iter().position(|known| known.run == run);
+        let new = || RunTotals { run, started_at: at, offset, kind, ..RunTotals::default() };
+        let begun = known.map_or_else(new, |known| self.runs.remove(known));
+        self.runs.push(begun);
+        let too_old = self.runs.len().checked_sub(KEPT_COURSES + 1);
+        if let Some(old) = too_old.and_then(|at| self.runs.get_mut(at)) {
+            old.course = Course::default();
+        }
+    }
+
+    /// The job's run that goes on, if there is one.
     #[must_use]
     pub fn open_run(&self) -> Option<&RunTotals> {
-        self.runs.last().filter(|run| run.ended_at.is_none())
+        self.open(RunKind::Job)
+    }
+
+    /// The run of this kind that goes on, if there is one.
+    #[must_use]
+    pub fn open(&self, kind: RunKind) -> Option<&RunTotals> {
+        self.last(kind).filter(|run| run.ended_at.is_none())
+    }
+
+    /// The last run of this kind.
+    #[must_use]
+    pub fn last(&self, kind: RunKind) -> Option<&RunTotals> {
+        self.runs.iter().filter(|run| run.kind == kind).max_by_key(|run| run.run)
+    }
+
+    /// The last run of the job; where there is none, the last comparison.
+    #[must_use]
+    pub fn latest(&self) -> Option<&RunTotals> {
+        self.last(RunKind::Job).or(self.last(RunKind::Compare))
     }
 
     /// The number that the next run gets.
     #[must_use]
     pub fn next_run(&self) -> RunNumber {
-        self.runs.last().map_or(1, |run| run.run + 1)
+        self.runs.iter().map(|run| run.run).max().unwrap_or(0) + 1
     }
 }

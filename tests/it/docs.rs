@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::world::World;
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "CHANGELOG.md",
     "docs/architecture.md",
@@ -20,6 +20,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/exit-codes.md",
     "docs/job-file.md",
     "docs/limits.md",
+    "docs/plan.md",
     "docs/prices.md",
     "docs/report.md",
 ];

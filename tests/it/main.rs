@@ -8,6 +8,7 @@
 //! - `batch`: OpenAI Batch files through any server, killed, gone on with, and what becomes of each line
 //! - `budget`: what it needs, what a plan says of it, and that no run goes over it
 //! - `cli`: exit codes, streams, errors with place and hint
+//! - `compare`: rows through several models, told exactly, paid once, and apart from the job's own runs
 //! - `cron`: exit codes, silence, locks, limits of its own and steering, in the environment that cron gives
 //! - `daily`: requests a day, over all invocations of it
 //! - `dedupe`: requests that are the same, sent once
@@ -60,6 +61,7 @@ mod bill_of_a_night;
 mod bills;
 mod budget;
 mod cli;
+mod compare;
 mod cron;
 mod daily;
 mod dedupe;

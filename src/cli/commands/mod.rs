@@ -1,6 +1,7 @@
 //! One file a command: each takes its arguments and gives an exit code.
 
 pub mod batch;
+pub mod compare;
 pub mod completions;
 pub mod control;
 pub mod errors;

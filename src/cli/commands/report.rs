@@ -126,7 +126,7 @@ fn price_source(job: &Job, standing: &Standing, provider: &str, model: &str) -> 
 }
 
 /// Writes the file beside and renames it, so that nobody reads half a report.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+pub(super) fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".report.").suffix(".overnight.tmp");

@@ -1,5 +1,6 @@
 //! `overnight run`.
 
+use std::future::Future;
 use std::io;
 use std::path::Path;
 
@@ -90,12 +91,17 @@ fn job_args(args: &RunArgs) -> JobArgs {
     }
 }
 
-fn run_to_end(
-    job: Job,
+fn run_to_end(job: Job, options: RunOptions, events: Option<EventFile>, global: &Global) -> Result<Summary, RunError> {
+    on_screen(options, events, global, |options| run(job, options))
+}
+
+/// Does what takes a run's options to its end, while screen, log and signals follow it.
+pub(super) fn on_screen<T, F: Future<Output = Result<T, RunError>>>(
     options: RunOptions,
     mut events: Option<EventFile>,
     global: &Global,
-) -> Result<Summary, RunError> {
+    work: impl FnOnce(RunOptions) -> F,
+) -> Result<T, RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -116,7 +122,7 @@ fn run_to_end(
     };
     let result = runtime.block_on(async {
         tokio::select! {
-            result = run(job, options) => result,
+            result = work(options) => result,
             Err(error) = signals::watch(stop) => Err(RunError::Thread(error.to_string())),
         }
     });
@@ -125,7 +131,7 @@ fn run_to_end(
     result
 }
 
-fn if_locked(mode: LockedMode) -> IfLocked {
+pub(super) fn if_locked(mode: LockedMode) -> IfLocked {
     match mode {
         LockedMode::Wait => IfLocked::Wait,
         LockedMode::Fail | LockedMode::Skip => IfLocked::Fail,
@@ -141,7 +147,7 @@ fn progress(global: &Global) -> ProgressMode {
 }
 
 /// Whether somebody should look at it: a key that is refused is to be mended also where others did its work.
-fn is_wrong(summary: &Summary) -> bool {
+pub(super) fn is_wrong(summary: &Summary) -> bool {
     summary.exit_code != 0 || !summary.removed.is_empty() || !summary.left_out.is_empty()
 }
 

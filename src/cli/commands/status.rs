@@ -120,7 +120,9 @@ fn json_line(value: &impl serde::Serialize) -> String {
 }
 
 fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
-    let run = standing.ledger.runs.last();
+    // While a comparison is at work, it is what there is to see.
+    let at_work = standing.ledger.runs.last().filter(|_| standing.holder.is_some());
+    let run = at_work.or(standing.ledger.latest());
     let sum = run.map(|run| run.totals.sum()).unwrap_or_default();
     let (state, RowsNow { rows, part, job_rows }) = (state(standing), rows_now(standing));
     let mut all_runs = Tally::default();

@@ -5,6 +5,7 @@
 
 mod bars;
 mod choice;
+mod comparison;
 mod echo;
 mod explanation;
 mod failures;
@@ -23,6 +24,7 @@ mod table;
 use overnight::report::words;
 
 pub use choice::{LogWriter, ProgressMode, Screen};
+pub use comparison::{comparison_markdown, comparison_text};
 pub use explanation::explanation_text;
 pub use failures::failures_text;
 pub use models::models_text;

@@ -149,7 +149,7 @@ fn nights(nights: &[Night]) -> String {
         let known = |money: Option<_>| figure(&money.map_or_else(|| "unknown".to_owned(), usd));
         let began = minute(night.started_at);
         table.add_row([
-            Cell::new(night.run),
+            Cell::new(night.name()),
             // The year goes without saying.
             Cell::new(began.get(5..).unwrap_or(&began)),
             figure(&span(Duration::from_millis(night.elapsed_ms))),
@@ -258,8 +258,8 @@ fn table(scope: &str, figures: &[&str]) -> Table {
 mod tests {
     use overnight::report::RunChoice;
     use overnight::types::{
-        FailureKind, Held, Latency, Ledger, PossiblyBilled, PriceSource, RowCounts, RowsNow, RunTotals, Setback, Tally,
-        TallyId, Totals, Usage,
+        FailureKind, Held, Latency, Ledger, PossiblyBilled, PriceSource, RowCounts, RowsNow, RunKind, RunTotals,
+        Setback, Tally, TallyId, Totals, Usage,
     };
 
     use super::*;
@@ -378,6 +378,7 @@ mod tests {
         let one = report("small");
         let night = Night {
             run: 365,
+            kind: RunKind::Job,
             started_at: one.started_at,
             ended_at: one.ended_at,
             elapsed_ms: 26_040_000,

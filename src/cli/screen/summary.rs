@@ -136,7 +136,8 @@ fn name(id: &TallyId) -> String {
     if id.provider.is_empty() { "(not sent)".to_owned() } else { model_name(&id.provider, &id.model) }
 }
 
-fn warnings(summary: &Summary, text: &mut Lines) {
+/// What somebody should look at.
+pub(super) fn warnings(summary: &Summary, text: &mut Lines) {
     for used_up in &summary.used_up {
         let per = used_up.per.map_or_else(String::new, |per| format!(" a {per}"));
         let (max, spent, next) = (usd(used_up.max), usd(used_up.spent), usd(used_up.next));

@@ -19,7 +19,7 @@ use crate::job::OnChange;
 use crate::source;
 use crate::store::StateReader;
 use crate::token::Tokenizer;
-use crate::types::{FailureKind, Money};
+use crate::types::{FailureKind, Money, RunKind};
 
 /// The pass under way.
 pub(super) struct Pass<'a> {
@@ -72,11 +72,7 @@ impl<'a> Pass<'a> {
         let prepared = prepared.unwrap_or_else(|| prepare(plan, row));
         let reason = if failed { Reason::Failed } else { self.ground.reason(record, &prepared)? };
         self.resend.count(reason);
-        let task = match &prepared.what {
-            What::Ask(request) => Some(request.task),
-            What::Fail { task, .. } => *task,
-        };
-        let task = task.map(|task| &*plan.tasks[task].name);
+        let task = prepared.what.task().map(|task| &*plan.tasks[task].name);
         let changed = self.difference.as_ref().is_some_and(|difference| difference.sends_again(reason, task));
         self.changed_rows += u64::from(changed);
         match prepared.what {
@@ -189,7 +185,7 @@ impl<'a> Pass<'a> {
         let of = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
             let costs = shares.iter().filter(|share| name.is_none_or(|name| share.task == name));
-            let (spent_usd, per) = (spent(&ledger, max.period, name, &now), word(max.period));
+            let (spent_usd, per) = (spent(&ledger, RunKind::Job, max.period, name, &now), word(max.period));
             let expected_usd = costs.filter_map(|share| share.cost_usd.expected).sum();
             OverBudget { key, max_usd: max.amount, per, spent_usd, expected_usd }
         };
@@ -225,7 +221,9 @@ impl<'a> Pass<'a> {
         let (calls, input_tokens) = (share.duplicates, share.duplicate_input_tokens);
         let price = self.ground.plan.model(place.1).price.as_ref();
         let output = share.output_tokens.expected.map(|tokens| tokens * calls / share.rows.max(1));
-        let cost = Range { low: None, expected: output, high: None }.cost(price, calls, &InputRange::of(input_tokens)).expected;
+        let cost = Range { low: None, expected: output, high: None }
+            .cost(price, calls, &InputRange::of(input_tokens))
+            .expected;
         let nothing = calls == 0;
         DedupeSaves {
             calls,

@@ -187,7 +187,7 @@ fn night(night: &Night) -> Vec<Cell> {
     let took = span(Duration::from_millis(night.elapsed_ms));
     let per_second = night.rows_per_second;
     vec![
-        Cell::count(u64::from(night.run)),
+        Cell::word(night.name()),
         Cell::word(minute(night.started_at)),
         Cell::exact(took, night.elapsed_ms),
         Cell::count(night.rows),

@@ -14,7 +14,9 @@ use serde_json::value::RawValue;
 use tempfile::TempDir;
 
 use super::*;
-use crate::types::{AttemptLine, Endpoint, Failure, FailureKind, Key, LogLine, Money, OutcomeLine, RunLine, Usage};
+use crate::types::{
+    AttemptLine, Endpoint, Failure, FailureKind, Key, LogLine, Money, OutcomeLine, RunKind, RunLine, Usage,
+};
 
 const SLOTS: usize = 4;
 const AT: u64 = 1_700_000_000_000;
@@ -49,7 +51,7 @@ fn state_in(root: &Path, name: &str) -> StateDir {
 }
 
 fn run_line() -> LogLine {
-    LogLine::Run(RunLine { run: 1, at: AT, offset: 0 })
+    LogLine::Run(RunLine { run: 1, at: AT, offset: 0, kind: RunKind::Job })
 }
 
 fn outcome(row: u64, key: u8) -> OutcomeLine {
@@ -80,6 +82,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         reask: false,
         came_from: None,
         truncated: row.is_multiple_of(3),
+        compared: false,
         possibly_billed: false,
         worst_cost: None,
         trail: Vec::new(),

@@ -108,7 +108,7 @@ fn rows_far_apart_are_all_kept() {
     let scene = Scene::new();
     let (mut store, _) = scene.open();
     store.order_for(TODAY).unwrap();
-    let end = |row: u64| End { offset: row + 100, failure: None, truncated: false };
+    let end = |row: u64| End { offset: row + 100, failure: None, truncated: false, compared: false };
     let rows: Vec<u64> = (0..400).map(|at| 1 + (at * 7919) % 200_003).collect();
     for row in &rows {
         store.set_order(*row, end(*row)).unwrap();

@@ -44,7 +44,7 @@ fn play(store: &mut Store, events: &[Event]) -> BTreeMap<u64, End> {
     let mut standing: BTreeMap<u64, End> = BTreeMap::new();
     for (event, call) in events.iter().zip(1..) {
         if store.ledger().open_run().is_none() {
-            let run = RunLine { run: store.ledger().next_run(), at: AT, offset: store.log_len() };
+            let run = RunLine { run: store.ledger().next_run(), at: AT, offset: store.log_len(), kind: RunKind::Job };
             store.append(&LogLine::Run(run)).unwrap();
         }
         match event {
@@ -58,7 +58,7 @@ fn play(store: &mut Store, events: &[Event]) -> BTreeMap<u64, End> {
                 let replaces = standing.get(row).map(|end| end.offset);
                 let line = OutcomeLine { call, replaces, trail, ..outcome(*row, *key) };
                 let failure = line.failure.as_ref().map(|failure| failure.kind);
-                let end = End { offset: store.log_len(), failure, truncated: line.truncated };
+                let end = End { offset: store.log_len(), failure, truncated: line.truncated, compared: false };
                 store.append(&LogLine::Outcome(Box::new(line))).unwrap();
                 standing.insert(*row, end);
             }

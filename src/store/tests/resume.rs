@@ -231,7 +231,8 @@ fn check_keys(store: &Store, outcomes: Vec<(u64, &OutcomeLine)>) -> BTreeSet<u64
     let replaced: Vec<u64> = outcomes.iter().filter_map(|(_, line)| line.replaces).collect();
     let mut standing = BTreeSet::new();
     for (offset, line) in outcomes.into_iter().filter(|(offset, _)| !replaced.contains(offset)) {
-        let end = End { offset, failure: line.failure.as_ref().map(|it| it.kind), truncated: line.truncated };
+        let failure = line.failure.as_ref().map(|it| it.kind);
+        let end = End { offset, failure, truncated: line.truncated, compared: line.compared };
         assert_eq!(index.take(line.key), Some(end));
         standing.insert(offset);
     }
