@@ -1,8 +1,10 @@
 //! overnight against a bare HTTP loop: the same rows to the same simulator, one after the other in one run.
 //!
-//! `cargo bench --bench end_to_end [-- ROWS]` prints a table of medians. The loop reads the same file, sends the same
-//! requests with the same client and writes one line a row; whatever overnight takes beyond it is what routing, limits,
-//! keys, the checkpoint and ordered results cost. CPU time is the process's own, the simulator's is not in it.
+//! `cargo bench --bench end_to_end [-- NAME...]` prints a table of what was reached and what is wanted, in some five
+//! minutes for all scenarios but `ten-million`, which is run when it is named; a NAME takes those whose names contain it.
+//! The loop reads the same file, sends the same requests with the same client and writes one line a row; whatever overnight
+//! takes beyond it is what routing, limits, keys, the checkpoint and ordered results cost. CPU time and memory are the
+//! process's own, the simulator's are not in them. The exit code is 1 where something is missed.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,119 +15,235 @@
     clippy::cast_precision_loss
 )]
 
+mod figures;
+mod measure;
 mod rows;
 mod simulator;
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use figures::{Figure, Goal, Scenario, ratio};
+use measure::{Cost, cost_of, median, wall_of};
 use simulator::Simulator;
+use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
 
 const CONCURRENCY: usize = 256;
+/// Rounds of what is compared: each of the two in turn.
 const ROUNDS: usize = 3;
-/// Clock ticks a second in `/proc`: the same on every Linux.
-const TICKS: f64 = 100.0;
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
+const SCENARIOS: &[Scenario] = &[
+    ("cpu", cpu_a_row),
+    ("latency", bound_by_latency),
+    ("durability", syncs),
+    ("start", start_up),
+    ("million", || million(1_000_000)),
+];
+
+/// Ten times as long as all others together.
+const NAMED_ONLY: &[Scenario] = &[("ten-million", || million(10_000_000))];
+
+fn main() -> ExitCode {
+    let args = figures::names();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["baseline", url, input, output] => baseline(url, input, output),
-        [] => compare(30_000),
-        [rows] => compare(rows.parse().expect("ROWS is a number")),
-        _ => panic!("usage: end_to_end [ROWS]"),
+        ["baseline", url, input, output] => {
+            baseline(url, input, output);
+            ExitCode::SUCCESS
+        }
+        ["ten-million"] => figures::table(NAMED_ONLY, &args),
+        _ => figures::table(SCENARIOS, &args),
     }
 }
 
-/// What one process took.
-#[derive(Clone, Copy)]
-struct Cost {
-    wall: Duration,
-    cpu_seconds: f64,
+/// A folder with rows, a simulator, and jobs over them.
+struct Bench {
+    dir: TempDir,
+    sim: Simulator,
 }
 
-fn compare(rows: usize) {
-    let dir = tempfile::tempdir().unwrap();
-    let sim = Simulator::start(&[]);
-    let input = dir.path().join("in.jsonl");
-    rows::write(&input, rows, 1000);
+impl Bench {
+    /// So many rows of so many bytes, and a simulator with these settings.
+    fn new(rows: usize, bytes: usize, settings: &[&str]) -> Self {
+        let bench = Self { dir: tempfile::tempdir().unwrap(), sim: Simulator::start(settings) };
+        bench.write_rows(rows, bytes);
+        bench
+    }
+
+    fn write_rows(&self, rows: usize, bytes: usize) {
+        rows::write(&self.dir.path().join("in.jsonl"), rows, bytes);
+    }
+
+    /// A job whose state and results are of this name; `further`: TOML behind its tables.
+    fn job(&self, name: &str, state: &Path, concurrency: usize, further: &str) {
+        let job = format!(
+            r#"
+            [input]
+            path = "in.jsonl"
+            [output]
+            path = "out-{name}.jsonl"
+            include = []
+            [tasks.tag]
+            model = "m"
+            prompt = "{{{{ text }}}}"
+            [models.m]
+            provider = "p"
+            price = {{ input = 1, output = 2 }}
+            limits = {{ rpm = 100_000_000, tpm = 100_000_000_000 }}
+            [run]
+            concurrency = {concurrency}
+            state = "{}"
+            [providers.p]
+            base_url = "{}"
+            {further}
+            "#,
+            state.display(),
+            self.sim.url
+        );
+        fs::write(self.dir.path().join(format!("{name}.toml")), job).unwrap();
+    }
+
+    /// A command of overnight on the job of this name.
+    fn command(&self, verb: &str, name: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_overnight"));
+        command.args([verb, "-q", &format!("{name}.toml")]).current_dir(self.dir.path());
+        command
+    }
+
+    /// A run of its own from nothing to its end.
+    fn run(&self, name: &str) -> Cost {
+        self.job(name, Path::new(&format!("state-{name}")), CONCURRENCY, "");
+        cost_of(&mut self.command("run", name))
+    }
+
+    fn bare_loop(&self) -> Cost {
+        let (input, output) = (self.dir.path().join("in.jsonl"), self.dir.path().join("loop.jsonl"));
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        cost_of(command.args(["baseline", &self.sim.url]).arg(input).arg(output))
+    }
+}
+
+/// What a row of 1 kB takes at full speed.
+fn cpu_a_row() -> Vec<Figure> {
+    const ROWS: usize = 30_000;
+    let bench = Bench::new(ROWS, 1000, &[]);
     let (mut loops, mut runs) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
-        loops.push(bare_loop(&sim.url, &input, &dir.path().join("loop.jsonl")));
-        runs.push(overnight(&sim.url, dir.path(), round));
+        loops.push(bench.bare_loop());
+        runs.push(bench.run(&round.to_string()));
     }
-    report(rows, &loops, &runs);
+    let cpu = |costs: &[Cost]| median(costs.iter().map(|cost| cost.cpu_seconds)) / ROWS as f64 * 1e6;
+    let rate = |costs: &[Cost]| ROWS as f64 / median(costs.iter().map(|cost| cost.wall.as_secs_f64()));
+    vec![
+        Figure::new("CPU us a row, bare loop", cpu(&loops), Goal::None),
+        Figure::new("CPU us a row, overnight", cpu(&runs), Goal::None),
+        Figure::new("CPU a row, that of the loop is 1", cpu(&runs) / cpu(&loops), Goal::AtMost(1.5)),
+        Figure::new("rows/s, bare loop", rate(&loops).round(), Goal::None),
+        Figure::new("rows/s, overnight", rate(&runs).round(), Goal::None),
+    ]
 }
 
-fn report(rows: usize, loops: &[Cost], runs: &[Cost]) {
-    let line = |name: &str, costs: &[Cost]| {
-        let wall = median(costs.iter().map(|cost| cost.wall.as_secs_f64()));
-        let cpu = median(costs.iter().map(|cost| cost.cpu_seconds));
-        println!("{name:<12} {:>12.0} {:>16.1}", rows as f64 / wall, cpu / rows as f64 * 1e6);
-        (wall, cpu)
+/// 500 calls at once that take 50 ms each: 10,000 rows a second at best.
+fn bound_by_latency() -> Vec<Figure> {
+    const AT_ONCE: usize = 500;
+    const IDEAL: u64 = 10_000;
+    let bench = Bench::new(100_000, 100, &["latency=50ms", "count_seconds=true"]);
+    bench.job("job", Path::new("state"), AT_ONCE, "adaptive = false");
+    let cost = cost_of(&mut bench.command("run", "job"));
+    let ledger = bench.sim.ledger();
+    // From the third second on all is warm; the last one is not whole.
+    let (from, to) = (ledger.seconds[2].second, ledger.seconds[ledger.seconds.len() - 2].second);
+    let answered = ledger.over(from, to, |second| second.answered);
+    vec![
+        Figure::new("of 10,000 rows/s, once warm", ratio(answered, IDEAL * (to - from)), Goal::AtLeast(0.95)),
+        Figure::new("of 10,000 rows/s, start to end", 100_000.0 / cost.wall.as_secs_f64() / IDEAL as f64, Goal::None),
+    ]
+}
+
+/// The same run with its state on a disk, and in memory, where a sync costs nothing.
+fn syncs() -> Vec<Figure> {
+    const ROWS: usize = 30_000;
+    let bench = Bench::new(ROWS, 1000, &[]);
+    let memory = tempfile::tempdir_in("/dev/shm").unwrap();
+    let (mut synced, mut unsynced) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        synced.push(bench.run(&format!("disk-{round}")));
+        let name = format!("memory-{round}");
+        bench.job(&name, &memory.path().join(&name), CONCURRENCY, "");
+        unsynced.push(cost_of(&mut bench.command("run", &name)));
+    }
+    let wall = |costs: &[Cost]| median(costs.iter().map(|cost| cost.wall.as_secs_f64()));
+    vec![Figure::new("throughput, that without syncs is 1", wall(&unsynced) / wall(&synced), Goal::AtLeast(0.8))]
+}
+
+fn start_up() -> Vec<Figure> {
+    let bench = Bench::new(1, 100, &[]);
+    let version = || wall_of(Command::new(env!("CARGO_BIN_EXE_overnight")).arg("--version"));
+    let one_row = |round: usize| {
+        let name = format!("one-{round}");
+        bench.job(&name, Path::new(&format!("state-{name}")), CONCURRENCY, "");
+        wall_of(&mut bench.command("run", &name))
     };
-    println!("{rows} rows of 1 kB, concurrency {CONCURRENCY}, simulator at 0 ms, medians of {ROUNDS}");
-    println!("{:<12} {:>12} {:>16}", "", "rows/s", "CPU us a row");
-    let (loop_wall, loop_cpu) = line("bare loop", loops);
-    let (run_wall, run_cpu) = line("overnight", runs);
-    println!("{:<12} {:>12.2} {:>16.2}", "ratio", loop_wall / run_wall, run_cpu / loop_cpu);
+    vec![
+        Figure::new("ms, --version", median((0..51).map(|_| version())) * 1e3, Goal::AtMost(5.0)),
+        Figure::new("ms, a job of one row, at 0 ms", median((0..21).map(one_row)) * 1e3, Goal::AtMost(50.0)),
+    ]
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+/// Many tiny rows: memory, disk, and what a job that is done takes to be looked at and to go on.
+fn million(rows: usize) -> Vec<Figure> {
+    let few = Bench::new(10_000, 1, &[]);
+    let (few_loop, few_run) = (few.bare_loop().peak_mb, few.run("few").peak_mb);
+    let bench = Bench::new(rows, 1, &[]);
+    let run = bench.run("job");
+    let bytes = |path: &str| folder_bytes(&bench.dir.path().join(path)) as f64 / rows as f64;
+    let mut figures = vec![
+        Figure::new("MB beyond the bare loop's, 10,000 rows", few_run - few_loop, Goal::AtMost(64.0)),
+        Figure::new(format!("MB at {rows} rows, those at 10,000 are 1"), run.peak_mb / few_run, Goal::AtMost(1.1)),
+        Figure::new("rows/s", (rows as f64 / run.wall.as_secs_f64()).round(), Goal::None),
+        Figure::new("bytes a row, checkpoint", bytes("state-job/sled"), Goal::AtMost(48.0)),
+        Figure::new("bytes a row, log", bytes("state-job/results.log"), Goal::None),
+    ];
+    let look = |verb: &str| median((0..5).map(|_| wall_of(&mut bench.command(verb, "job"))));
+    figures.extend([
+        Figure::new("s, status", look("status"), Goal::AtMost(0.2)),
+        Figure::new("s, report", look("report"), Goal::AtMost(0.2)),
+        Figure::new("rows/s, plan", (rows as f64 / wall_of(&mut bench.command("plan", "job"))).round(), Goal::None),
+        Figure::new("s, a run with nothing to do", wall_of(&mut bench.command("run", "job")), Goal::None),
+    ]);
+    let (first, again) = one_more_row(&bench);
+    figures.push(Figure::new("s to the first request, one row more", first, Goal::AtMost(2.0)));
+    figures.push(Figure::new("MB of that run, those at 10,000 are 1", again.peak_mb / few_run, Goal::None));
+    figures
 }
 
-/// Runs a child to its end; its CPU time is what the sum over our ended children grows by.
-fn cost_of(command: &mut Command) -> Cost {
-    let (before, began) = (children_cpu_seconds(), Instant::now());
-    let status = command.stdout(Stdio::null()).status().unwrap();
-    assert!(status.success(), "{status}");
-    Cost { wall: began.elapsed(), cpu_seconds: children_cpu_seconds() - before }
+/// Adds a row to a job that is done and runs it; when it is asked for, in seconds.
+fn one_more_row(bench: &Bench) -> (f64, Cost) {
+    let mut input = OpenOptions::new().append(true).open(bench.dir.path().join("in.jsonl")).unwrap();
+    writeln!(input, r#"{{"id":-1,"text":"one more"}}"#).unwrap();
+    drop(input);
+    let before = bench.sim.ledger().requests;
+    std::thread::scope(|scope| {
+        let began = Instant::now();
+        let run = scope.spawn(|| cost_of(&mut bench.command("run", "job")));
+        while bench.sim.ledger().requests == before {
+            sleep(Duration::from_millis(5));
+        }
+        (began.elapsed().as_secs_f64(), run.join().unwrap())
+    })
 }
 
-fn children_cpu_seconds() -> f64 {
-    let stat = fs::read_to_string("/proc/self/stat").unwrap();
-    // Behind the name in brackets, which may hold blanks: fields 3 and on; cutime and cstime are 16 and 17.
-    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-    let ticks: f64 = fields[13..15].iter().map(|field| field.parse::<f64>().unwrap()).sum();
-    ticks / TICKS
-}
-
-fn bare_loop(url: &str, input: &Path, output: &Path) -> Cost {
-    cost_of(Command::new(std::env::current_exe().unwrap()).args(["baseline", url]).arg(input).arg(output))
-}
-
-fn overnight(url: &str, dir: &Path, round: usize) -> Cost {
-    let job = format!(
-        r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out{round}.jsonl"
-        include = []
-        [tasks.tag]
-        model = "m"
-        prompt = "{{{{ text }}}}"
-        [models.m]
-        provider = "p"
-        price = {{ input = 1, output = 2 }}
-        limits = {{ rpm = 100_000_000, tpm = 100_000_000_000 }}
-        [providers.p]
-        base_url = "{url}"
-        [run]
-        concurrency = {CONCURRENCY}
-        state = "state{round}"
-        "#
-    );
-    let path = dir.join("job.toml");
-    fs::write(&path, job).unwrap();
-    cost_of(Command::new(env!("CARGO_BIN_EXE_overnight")).args(["run", "-q"]).arg(&path).current_dir(dir))
+/// The bytes of a file, or of all files in a folder.
+fn folder_bytes(path: &Path) -> u64 {
+    match fs::read_dir(path) {
+        Ok(entries) => entries.map(|entry| folder_bytes(&entry.unwrap().path())).sum(),
+        Err(_) => fs::metadata(path).map_or(0, |file| file.len()),
+    }
 }
 
 /// The loop that anyone would write: as many requests at once, a line for each answer as it comes.

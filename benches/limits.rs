@@ -14,6 +14,7 @@
     clippy::cast_precision_loss
 )]
 
+mod figures;
 mod rows;
 mod simulator;
 
@@ -22,6 +23,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use figures::{Figure, Goal, Scenario, ratio};
 use overnight::sim::{SecondLedger, SimLedger};
 use serde_json::Value;
 use simulator::Simulator;
@@ -32,8 +34,6 @@ const TEXT_BYTES: usize = 392;
 
 /// Where a server is told to keep the figures that are read here.
 const SECONDS: &str = "count_seconds=true";
-
-type Scenario = (&'static str, fn() -> Vec<Figure>);
 
 const SCENARIOS: &[Scenario] = &[
     ("rpm-minute", || requests_a_minute("1m")),
@@ -51,64 +51,7 @@ const SCENARIOS: &[Scenario] = &[
 ];
 
 fn main() -> ExitCode {
-    let names: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let wanted = |name: &str| names.is_empty() || names.iter().any(|part| name.contains(part.as_str()));
-    println!("{:<15} {:<40} {:>10} {:>10}", "scenario", "figure", "reached", "wanted");
-    let mut all_met = true;
-    for (name, scenario) in SCENARIOS.iter().filter(|(name, _)| wanted(name)) {
-        for figure in scenario() {
-            all_met &= figure.is_met();
-            println!("{name:<15} {figure}");
-        }
-    }
-    ExitCode::from(u8::from(!all_met))
-}
-
-/// What was reached, and what is wanted.
-struct Figure {
-    what: &'static str,
-    reached: f64,
-    goal: Goal,
-}
-
-enum Goal {
-    AtLeast(f64),
-    AtMost(f64),
-    Below(f64),
-    /// Tells how, wants nothing.
-    None,
-}
-
-impl Figure {
-    fn new(what: &'static str, reached: f64, goal: Goal) -> Self {
-        Self { what, reached, goal }
-    }
-
-    fn is_met(&self) -> bool {
-        match self.goal {
-            Goal::AtLeast(least) => self.reached >= least,
-            Goal::AtMost(most) => self.reached <= most,
-            Goal::Below(most) => self.reached < most,
-            Goal::None => true,
-        }
-    }
-}
-
-impl std::fmt::Display for Figure {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let goal = match self.goal {
-            Goal::AtLeast(least) => format!(">= {least}"),
-            Goal::AtMost(most) => format!("<= {most}"),
-            Goal::Below(most) => format!("< {most}"),
-            Goal::None => String::new(),
-        };
-        let verdict = match (&self.goal, self.is_met()) {
-            (Goal::None, _) => "",
-            (_, true) => "met",
-            (_, false) => "MISSED",
-        };
-        write!(f, "{:<40} {:>10} {goal:>10} {verdict}", self.what, (self.reached * 1e4).round() / 1e4)
-    }
+    figures::table(SCENARIOS, &figures::names())
 }
 
 /// A job in a folder of its own.
@@ -207,10 +150,6 @@ fn watch(sim: &Simulator, setup: &Setup<'_>, seconds: u64) -> (SimLedger, u64) {
     let ledger = sim.ledger();
     run.assert_is_busy();
     (ledger, first + 1)
-}
-
-fn ratio(part: u64, whole: u64) -> f64 {
-    part as f64 / whole as f64
 }
 
 fn number(value: &Value) -> f64 {
