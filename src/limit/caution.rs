@@ -35,6 +35,8 @@ const LEAP: f64 = 2.0;
 #[derive(Debug)]
 pub(super) struct Caution {
     served: Window,
+    /// When the first call was sent.
+    began: Option<Instant>,
     slower: Option<Slower>,
     /// Calls sent before the last lesson teach nothing new.
     learnt_at: Option<Instant>,
@@ -57,6 +59,7 @@ impl Caution {
     pub(super) fn new() -> Self {
         Self {
             served: Window::new(u64::MAX, MEASURED),
+            began: None,
             slower: None,
             learnt_at: None,
             answered: false,
@@ -104,8 +107,10 @@ impl Caution {
             slower.go(slower.a_minute * LEFT, now);
             return;
         }
+        // What came through while calls in flight still grew says nothing of what the server takes.
+        let is_measured = self.began.is_some_and(|began| now.saturating_duration_since(began) >= MEASURED);
         let served = self.served_a_minute(now);
-        if served <= 0.0 {
+        if !is_measured || served <= 0.0 {
             return;
         }
         let a_minute = (served * LEFT).max(1.0);
@@ -134,6 +139,7 @@ impl Caution {
     }
 
     pub(super) fn take(&mut self, now: Instant) {
+        self.began.get_or_insert(now);
         if let Some(slower) = &mut self.slower {
             // A request is a request: nothing is given back of it.
             slower.budget.take(now, 1, 1);
@@ -163,4 +169,27 @@ impl Slower {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "calls a minute, at least one")]
 fn whole(rate: f64) -> u64 {
     rate.round() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_among_the_first_calls_does_not_take_the_start_for_the_rate() {
+        let (start, mut caution) = (Instant::now(), Caution::new());
+        let at = |millis| start + Duration::from_millis(millis);
+        for call in 0..40 {
+            caution.take(at(call));
+            caution.good(at(500 + call));
+        }
+        caution.refused(at(600), at(550));
+        assert_eq!(caution.a_minute(), None);
+        for call in 0..1_000 {
+            caution.take(at(1_000 + 10 * call));
+            caution.good(at(1_500 + 10 * call));
+        }
+        caution.refused(at(11_500), at(11_000));
+        assert!(caution.a_minute().is_some_and(|rate| (5_000..=5_200).contains(&rate)), "{:?}", caution.a_minute());
+    }
 }
