@@ -95,11 +95,12 @@ impl ByKey {
         let found = self.index.take(prepared.key);
         let Some(kept) = &mut self.kept else { return found };
         let Some((owner, values)) = used_by(kept, plan, record, prepared) else { return found };
-        if let Some(end) = found {
+        // An answer that is kept comes before one that a comparison has asked for.
+        if let Some(end) = found.filter(|end| !end.compared) {
             kept.strike(owner, values, end);
             return found;
         }
-        kept.take(owner, values)
+        kept.take(owner, values).or(found)
     }
 }
 

@@ -187,7 +187,9 @@ fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Ke
     let params = first.params_key(&request.params);
     let answer = task.answer_key.as_deref();
     let parts = RequestParts { id, endpoint, payload, params: &params, model: &model.wire, answer };
-    let shared = plan.job.dedupe.then(|| request_key(&RequestParts { id: None, ..parts }));
+    // Another task may have another route, and other rules for what is not valid: its answer is not this one's.
+    let shared_by = Some(task.name.as_bytes());
+    let shared = plan.job.dedupe.then(|| request_key(&RequestParts { id: shared_by, ..parts }));
     let keys = Keys { own: request_key(&parts), shared };
     Ok((keys, request))
 }
