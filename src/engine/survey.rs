@@ -212,7 +212,7 @@ pub fn survey(job: Job, subset: &Subset) -> Result<Survey, RunError> {
     let ground = Ground::open(job)?;
     bounds::check(&ground.plan)?;
     let selection = Selection::new(&ground.plan, &ground.input, subset)?;
-    Ok(Pass::over(&ground, &selection)?.end())
+    Ok(Pass::over(&ground, &selection, Tokenizer::of)?.end())
 }
 
 /// What is done and would be sent again because the job asks otherwise than when a run of it last began; `None` where
@@ -221,7 +221,8 @@ pub(super) fn change(ground: &Ground, selection: &Selection) -> Result<Option<Ch
     if ground.difference()?.is_none() {
         return Ok(None);
     }
-    Ok(Pass::over(ground, selection)?.change())
+    // A run has no memory to spare for a tokenizer's tables.
+    Ok(Pass::over(ground, selection, |_| None)?.change())
 }
 
 /// The input tokens of a single request to the model of this name, and whether they are counted by its tokenizer.

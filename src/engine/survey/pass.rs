@@ -24,6 +24,7 @@ use crate::types::{FailureKind, Money, RunKind};
 /// The pass under way.
 pub(super) struct Pass<'a> {
     ground: &'a Ground,
+    tokenizer_of: fn(&str) -> Option<Tokenizer>,
     experience: Experiences,
     rows: u64,
     resend: Resend,
@@ -38,10 +39,16 @@ pub(super) struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn over(ground: &'a Ground, selection: &Selection) -> Result<Self, RunError> {
+    /// Over the selected rows, with the tokens counted by these tokenizers.
+    pub(super) fn over(
+        ground: &'a Ground,
+        selection: &Selection,
+        tokenizer_of: fn(&str) -> Option<Tokenizer>,
+    ) -> Result<Self, RunError> {
         let mut record = ground.record()?;
         let mut pass = Self {
             ground,
+            tokenizer_of,
             experience: Experiences::of(ground)?,
             difference: ground.difference()?,
             changed_rows: 0,
@@ -107,7 +114,7 @@ impl<'a> Pass<'a> {
             .div_ceil(4),
             output: output_tokens(call.output_cap, &self.experience.get(place)),
         };
-        let new = || Share::new(Tokenizer::of(&plan.model(place.1).wire));
+        let new = || Share::new((self.tokenizer_of)(&plan.model(place.1).wire));
         self.shares.entry(place).or_insert_with(new).add(&asks);
         if changed {
             // What a change costs is told in round figures: not worth an exact count.
