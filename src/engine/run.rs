@@ -146,6 +146,9 @@ pub(super) async fn open(plan: Arc<Plan>, options: &mut RunOptions) -> Result<Op
     let lock = lock::take(&state, options.if_locked, &options.stop, &rules, &mut options.watcher).await?;
     // A word that was left for an earlier run.
     let _ = state.take_control();
+    if let Some(input) = plan.job.made.as_ref().and_then(|made| made.input.as_ref()) {
+        state.keep_input(&input.from, &input.to)?;
+    }
     let input = Input::open(&plan.job.input, &state.path().join("spool")).map_err(RunError::Input)?;
     Ok(OpenJob { plan, input: Arc::new(input), state, lock, rules, began })
 }
@@ -174,8 +177,8 @@ pub(super) async fn begin(opened: OpenJob, about: About, options: RunOptions) ->
     let kind = if about.compared.is_some() { RunKind::Compare } else { RunKind::Job };
     let connected = connect(&plan, &transports).await?;
     let archived = if fresh { state.archive(now_ms())? } else { None };
-    if let Some(text) = &plan.job.text {
-        state.keep_job_file(&plan.job.file, text)?;
+    if let Some(made) = &plan.job.made {
+        state.keep_job_file(&plan.job.file, &made.text)?;
     }
     let (store, opened) = Store::open(&state, plan.job.concurrency, now_ms())?;
     for message in warnings {

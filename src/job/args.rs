@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::batch::MadeJob;
 use super::merge::{branch, lay, split_key, text};
 use super::problem::{Problem, Problems, nearest};
 use super::tree::{Entry, Node, Spot, Table, Value, parse_value};
@@ -11,8 +12,8 @@ use super::tree::{Entry, Node, Spot, Table, Value, parse_value};
 pub struct JobArgs {
     /// The job file as the user named it.
     pub job_file: PathBuf,
-    /// What stands in it, where it was made and is not there to be read: a run writes it.
-    pub text: Option<String>,
+    /// What it is, where it was made and is not there to be read.
+    pub made: Option<MadeJob>,
     /// `--config`; `None`: `overnight.toml` found upward from the job file, if there is one.
     pub config: Option<PathBuf>,
     /// `--set KEY=VALUE`, in order.

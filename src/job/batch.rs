@@ -13,6 +13,8 @@ use super::known::{KNOWN, Known, known};
 const JOB_FILE: &str = "batch.toml";
 /// What a state directory's name adds to the output's.
 const STATE: &str = ".overnight";
+/// Where standard input is kept in a state directory, as by a job that reads it by itself.
+const SPOOL: &str = "spool/stdin";
 /// A server of which nothing is known but its address.
 const SERVER: &str = "server";
 /// Whose key it is where nothing else is said, as for all tools that speak to such servers.
@@ -22,11 +24,31 @@ const ONLY_TASK: &str = "default";
 /// A file without a line asks no model, but a job has one.
 const NO_MODEL: &str = "none";
 
+/// A job that stands in no file: a run writes it, so that other commands find it.
+#[derive(Clone, Debug, Default)]
+pub struct MadeJob {
+    /// Its job file.
+    pub text: String,
+    /// What it reads and is not there yet.
+    pub input: Option<KeptInput>,
+}
+
+/// An input that a run puts where the job reads it, once nobody else works on the job.
+#[derive(Clone, Debug)]
+pub struct KeptInput {
+    /// Where it is now.
+    pub from: PathBuf,
+    /// Where it is to stay.
+    pub to: PathBuf,
+}
+
 /// What is to be done with an OpenAI Batch file.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// The file, from the working directory.
     pub input: PathBuf,
+    /// It is what standard input said: it is kept, as nothing says it again.
+    pub spooled: bool,
     /// Where its output goes.
     pub output: PathBuf,
     /// Where the lines of failed rows go; `None`: into the output.
@@ -53,13 +75,15 @@ impl Batch {
     pub fn job(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<JobArgs, String> {
         let output = absolute(&self.output)?;
         let job_file = in_state(&output);
+        let state = job_file.parent().unwrap_or(&output);
+        let input = self.spooled.then(|| KeptInput { from: self.input.clone(), to: state.join(SPOOL) });
         let server = self.server(env);
         let mut job = Table::new();
         let name = self.output.file_name().unwrap_or_default().to_string_lossy();
         job.insert("job".to_owned(), table([("name", text(&name))]));
-        job.insert("input".to_owned(), self.read()?);
+        job.insert("input".to_owned(), self.read(input.as_ref())?);
         job.insert("output".to_owned(), self.written(&output)?);
-        job.insert("run".to_owned(), table([("state", text(&utf8(job_file.parent().unwrap_or(&output))?))]));
+        job.insert("run".to_owned(), table([("state", text(&utf8(state)?))]));
         if let Some(settings) = &server.settings {
             job.insert("providers".to_owned(), table([(server.name, Value::Table(settings.clone()))]));
         }
@@ -68,11 +92,12 @@ impl Batch {
         job.insert("models".to_owned(), Value::Table(models));
         let about =
             "# Written by `overnight batch`, anew with each call: what it was asked, for the other commands to read.\n";
-        Ok(JobArgs { job_file, text: Some(format!("{about}{job}")), ..JobArgs::default() })
+        let made = MadeJob { text: format!("{about}{job}"), input };
+        Ok(JobArgs { job_file, made: Some(made), ..JobArgs::default() })
     }
 
-    fn read(&self) -> Result<Value, String> {
-        let path = if self.input == Path::new("-") { "-".to_owned() } else { utf8(&absolute(&self.input)?)? };
+    fn read(&self, kept: Option<&KeptInput>) -> Result<Value, String> {
+        let path = utf8(&absolute(kept.map_or(&self.input, |kept| &kept.to))?)?;
         let fields = [("path", text(&path)), ("format", text("openai-batch")), ("id", text("custom_id"))];
         let task = ("task", text("body.model"));
         Ok(table(fields.into_iter().chain([task])))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::batch::MadeJob;
 use super::problem::Problem;
 use super::stopping::{Deadline, MaxCost, MaxFailures};
 use super::tree::Spot;
@@ -26,8 +27,8 @@ pub struct Job {
     pub name: String,
     /// The job file, absolute.
     pub file: PathBuf,
-    /// What stands in it, where it was made and not read: a run writes it.
-    pub text: Option<String>,
+    /// What it is, where it was made and not read.
+    pub made: Option<MadeJob>,
     /// The state directory.
     pub state: PathBuf,
     /// What is read.

@@ -26,11 +26,11 @@ pub(super) fn gather(args: &JobArgs, problems: &Problems) -> Option<Gathered> {
     };
     let working_dir = std::env::current_dir().map_err(|error| whole(&error)).ok()?;
     let named = working_dir.join(&args.job_file);
-    let batch = if args.text.is_none() { batch::job_file_of(&named) } else { None };
+    let batch = if args.made.is_none() { batch::job_file_of(&named) } else { None };
     let file = settled(batch.as_deref().unwrap_or(&named));
     let source = source_of(&file, batch.as_deref().unwrap_or(&args.job_file));
-    let job = match &args.text {
-        Some(text) => parsed(text, &source, problems),
+    let job = match &args.made {
+        Some(made) => parsed(&made.text, &source, problems),
         None => read(&file, &source, problems),
     };
     let mut tree = match config_path(args, &file, &working_dir) {

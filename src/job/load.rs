@@ -26,7 +26,7 @@ use crate::types::{AnswerColumn, AnswerColumns};
 pub fn load(args: &JobArgs, env: &dyn Fn(&str) -> Option<String>) -> Result<Job, JobError> {
     let problems = Problems::default();
     let job = gather(args, &problems).and_then(|gathered| check(&gathered, args, env, &problems));
-    let job = job.map(|job| Job { text: args.text.clone(), ..job });
+    let job = job.map(|job| Job { made: args.made.clone(), ..job });
     let problems = problems.into_sorted();
     match job {
         Some(job) if problems.is_empty() => Ok(job),
@@ -87,7 +87,7 @@ fn check(
         name: top.name.unwrap_or_else(|| stem.to_string_lossy().into_owned()),
         state: top.run.state.unwrap_or_else(|| default_state(gathered)),
         file: gathered.file.clone(),
-        text: None,
+        made: None,
         input: input.settings,
         id: input.id,
         task: input.task,

@@ -22,7 +22,7 @@ mod tree;
 mod units;
 
 pub use args::JobArgs;
-pub use batch::Batch;
+pub use batch::{Batch, KeptInput, MadeJob};
 pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, Task, TaskAnswer};
 pub use load::{load, state_path};
 pub use problem::{JobError, Problem};

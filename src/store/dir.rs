@@ -103,6 +103,23 @@ impl StateDir {
         fs::rename(&beside, path).map_err(io_error("replace", path))
     }
 
+    /// Moves an input that nothing says again to its place in here. The caller holds the lock.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn keep_input(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder).map_err(io_error("make the folder", folder))?;
+        }
+        if fs::rename(from, to).is_ok() {
+            return Ok(());
+        }
+        // It is on another disk. Renamed when whole: what stands under the name is never half of an input.
+        let part = to.with_extension("part");
+        fs::copy(from, &part).map_err(io_error("write to", &part))?;
+        fs::rename(&part, to).map_err(io_error("replace", to))
+    }
+
     /// Records whose state this is, or checks it.
     fn claim(&self, job_file: &Path) -> Result<(), StoreError> {
         let job_file = std::path::absolute(job_file).map_err(io_error("find", job_file))?;

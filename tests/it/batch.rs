@@ -360,20 +360,42 @@ fn a_dry_run_tells_what_would_be_sent_and_leaves_nothing() {
     assert!(!world.path("out.jsonl").exists() && !world.path("out.jsonl.overnight").exists());
 }
 
+/// Sends what comes from standard input.
+fn send(world: &World, sim: &SimServer, input: &str, more: &[&str]) -> Ran {
+    let all = ["batch", "-i", "-", "-o", "sub/out", "--base-url", sim.url(), "--json"].into_iter();
+    let mut command = world.command(&all.chain(more.iter().copied()).collect::<Vec<_>>());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    Ran::from(child.wait_with_output().unwrap())
+}
+
 #[test]
 fn standard_input_is_a_file_too() {
-    let sim = SimServer::start(json!({}));
-    let world = World::new();
-    let send = |input: &str| {
-        let mut command = world.command(&["batch", "-i", "-", "-o", "sub/out", "--base-url", sim.url(), "--json"]);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Ran::from(child.wait_with_output().unwrap())
-    };
-    let first = send(&lines(3));
+    let (sim, world) = (SimServer::start(json!({})), World::new());
+    let planned = send(&world, &sim, &lines(3), &["--dry-run"]);
+    assert_eq!((planned.code, &planned.summary()["remaining"]), (Some(0), &json!(3)), "{planned:?}");
+    assert!(!world.path("sub").exists());
+    let first = send(&world, &sim, &lines(3), &[]);
     assert_eq!(first.code, Some(0), "{first:?}");
-    let more = send(&lines(4));
+    let more = send(&world, &sim, &lines(4), &[]);
     assert_eq!((&more.summary()["attempts"], world.lines("sub/out").len()), (&json!(1), 4), "{more:?}");
+}
+
+#[test]
+fn what_standard_input_said_is_kept_for_the_commands_that_follow() {
+    let (sim, world) = (SimServer::start(json!({})), World::new());
+    let input = [lines(3), line("bad", "fail-400", "x")].concat();
+    assert_eq!(send(&world, &sim, &input, &[]).code, Some(4));
+    let out = world.read("sub/out");
+    for command in [&["run", "sub/out"][..], &["retry", "sub/out", "--kind", "timeout"]] {
+        let ran = world.overnight(command);
+        assert_eq!((ran.code, world.read("sub/out")), (Some(0), out.clone()), "{ran:?}");
+    }
+    assert_eq!(world.overnight(&["export", "sub/out"]).stdout, out);
+    assert_eq!(world.overnight(&["export", "sub/out", "--failed"]).stdout, line("bad", "fail-400", "x"));
+    assert_eq!(sim.ledger().requests, 4);
+    let retried = world.overnight(&["retry", "sub/out", "--model", "alpha"]);
+    assert_eq!((retried.code, world.lines("sub/out").len()), (Some(0), 4), "{retried:?}");
 }
 
 #[test]

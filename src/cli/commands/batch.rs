@@ -48,15 +48,14 @@ fn usage(args: &BatchArgs) -> Result<(), String> {
 struct Prepared {
     job: JobArgs,
     contents: BatchContents,
-    /// What standard input said, as long as it is needed.
+    /// What standard input said, until a run keeps it.
     spool: Option<NamedTempFile>,
 }
 
 /// Looks at the file and makes a job of it; an error with its exit code.
 fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> {
     let spool = if args.input_file == Path::new("-") { Some(spool().map_err(|message| (message, 1))?) } else { None };
-    let input = spool.as_ref().map(|spool| spool.path().to_owned());
-    let file = input.as_ref().unwrap_or(&args.input_file);
+    let file = spool.as_ref().map_or(args.input_file.as_path(), NamedTempFile::path);
     let contents = look_at_batch(file).map_err(|error| (error.to_string(), error.exit_code()))?;
     if contents.lines > 0 && contents.models.is_empty() && args.model.is_none() {
         let message = format!("{}: no line names a model (body.model)", args.input_file.display());
@@ -64,7 +63,8 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
     }
     let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let batch = Batch {
-        input: args.input_file.clone(),
+        input: file.to_owned(),
+        spooled: spool.is_some(),
         output: args.output_file.clone(),
         errors: args.error_file.clone(),
         base_url: args.base_url.clone().or_else(|| env("OPENAI_BASE_URL")),
@@ -76,7 +76,8 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
     };
     let job = batch.job(&env).map_err(|message| (message, 3))?;
     let job = JobArgs {
-        input,
+        // Nothing is kept.
+        input: spool.as_ref().filter(|_| args.dry_run).map(|spool| spool.path().to_owned()),
         set: args.set.clone(),
         concurrency: args.max_inflight,
         max_cost: args.max_cost.clone(),

@@ -41,7 +41,7 @@ fn a_batch_is_a_job_beside_its_output() {
     assert_eq!(tasks, ["m1", "org/m \"2\""]);
     let wires: Vec<&str> = job.models.iter().map(|model| model.wire.as_str()).collect();
     assert_eq!(wires, tasks);
-    assert!(job.providers[0].free && job.text.unwrap().contains("[tasks.m1]"));
+    assert!(job.providers[0].free && job.made.unwrap().text.contains("[tasks.m1]"));
 }
 
 #[test]
