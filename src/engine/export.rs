@@ -1,5 +1,6 @@
 //! What is done so far, written out without a run: also while one is on, as it only reads.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::RunError;
@@ -10,7 +11,7 @@ use super::plan::Plan;
 use super::selection::{Selection, Subset};
 use crate::job::Job;
 use crate::sink::{ExportFormat, ExportTarget, Exporter, RecordFormat};
-use crate::source::{Format, Input};
+use crate::source::{Format, Input, Record};
 use crate::store::StateReader;
 use crate::types::{Dialect, InputColumns, Packing};
 
@@ -36,10 +37,24 @@ pub enum ExportWhat {
 pub struct Exported {
     /// Lines written, a header not counted.
     pub written: u64,
-    /// Rows that ended and were not asked for, or have no place in this format.
+    /// Rows that ended and were not asked for, or have no line in this format.
     pub left_out: u64,
     /// Rows that have not ended yet.
     pub not_done: u64,
+    /// Records that were asked for and that no file of this format can hold, as they are no rows of one.
+    #[serde(skip_serializing_if = "is_none")]
+    pub no_place: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
+/// What stands on each line, in full.
+enum Lines {
+    Results(ExportFormat),
+    Records(RecordFormat),
 }
 
 /// Writes what is done so far, in the order of the input. `None` where nothing has been recorded yet: then nothing is
@@ -58,7 +73,11 @@ pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunE
     let mut log = state.log()?;
     let selection = Selection::new(&plan, &input, &Subset::default())?;
     check_target(&options.target, &input)?;
-    let mut out = exporter(&plan, &input, options.what, options.target)?;
+    let lines = match options.what {
+        ExportWhat::Results(format) => Lines::Results(format),
+        ExportWhat::FailedInput => Lines::Records(record_format(&plan, &input, &options.target)?),
+    };
+    let mut out = exporter(&plan, &input, &lines, options.target)?;
     let mut exported = Exported::default();
     each(&plan, &input, &selection, |record| {
         let (end, _) = matching.find(&plan, record)?;
@@ -67,38 +86,46 @@ pub fn export(job: Job, options: ExportOptions) -> Result<Option<Exported>, RunE
             exported.not_done += 1;
             return Ok(());
         };
-        let written = match options.what {
-            ExportWhat::FailedInput if end.failure.is_none() => false,
-            ExportWhat::FailedInput => out.write_record(&record.raw(), record.row().ok().as_ref())?,
-            ExportWhat::Results(_) => {
+        let (written, otherwise) = match &lines {
+            Lines::Records(_) if end.failure.is_none() => (false, &mut exported.left_out),
+            Lines::Records(format) => (write_record(&mut out, format, record)?, &mut exported.no_place),
+            Lines::Results(_) => {
                 let outcome = log.outcome_at(end.offset)?;
-                with_row(&plan, record, &outcome, |row| out.write(row))?
+                (with_row(&plan, record, &outcome, |row| out.write(row))?, &mut exported.left_out)
             }
         };
-        exported.written += u64::from(written);
-        exported.left_out += u64::from(!written);
+        *if written { &mut exported.written } else { otherwise } += 1;
         Ok(())
     })?;
     out.finish()?;
     Ok(Some(exported))
 }
 
-fn exporter(plan: &Plan, input: &Input, what: ExportWhat, target: ExportTarget) -> Result<Exporter, RunError> {
+fn exporter(plan: &Plan, input: &Input, lines: &Lines, target: ExportTarget) -> Result<Exporter, RunError> {
     let settings = &plan.job.output;
-    match what {
-        ExportWhat::Results(format) => {
+    match lines {
+        Lines::Results(format) => {
             let columns = match format {
                 ExportFormat::Csv | ExportFormat::Tsv => columns(input)?,
                 ExportFormat::Parquet => typed_columns(input)?,
                 ExportFormat::Jsonl | ExportFormat::OpenaiBatch => InputColumns::default(),
             };
-            Exporter::of_results(target, format, settings, &columns).map_err(RunError::Output)
+            Exporter::of_results(target, *format, settings, &columns).map_err(RunError::Output)
         }
-        ExportWhat::FailedInput => {
-            let format = record_format(plan, input, &target)?;
-            Exporter::of_records(target, format, settings).map_err(RunError::Output)
-        }
+        Lines::Records(format) => Exporter::of_records(target, format.clone(), settings).map_err(RunError::Output),
     }
+}
+
+/// Says whether the record could be written: one that is no row as it stands, where it can.
+fn write_record(out: &mut Exporter, format: &RecordFormat, record: &Record) -> Result<bool, RunError> {
+    let verbatim = match format {
+        RecordFormat::Jsonl => record.as_json_line(),
+        RecordFormat::Csv(columns) => {
+            record.as_csv_record(&columns.names, columns.dialect.delimiter).map(Cow::Borrowed)
+        }
+        RecordFormat::Parquet(_) => None,
+    };
+    Ok(out.write_record(verbatim.as_deref(), record.row().ok().as_ref())?)
 }
 
 /// As the same job reads it: by its name, else as the input is.
@@ -108,18 +135,35 @@ fn record_format(plan: &Plan, input: &Input, target: &ExportTarget) -> Result<Re
         ExportTarget::Stream(_) => None,
     };
     let extension = extension.as_deref();
-    if extension == Some("parquet") {
-        return Ok(RecordFormat::Parquet(typed_columns(input)?));
+    let columns = input.columns();
+    match (extension, columns) {
+        (Some("parquet"), _) => Ok(RecordFormat::Parquet(typed_columns(input)?)),
+        (Some("json"), _) if !is_lines(plan.job.input.format) => {
+            Err(RunError::Usage("rows of JSON are written a line each\n  hint: name the file .jsonl".to_owned()))
+        }
+        (Some("csv" | "tsv"), None) => Err(RunError::Usage(
+            "the rows are JSON, and a table would not keep all of what they hold\n  hint: name the file .jsonl; \
+             without --failed a table has the rows that failed too, with their errors"
+                .to_owned(),
+        )),
+        (Some("jsonl" | "ndjson" | "json"), _) | (_, None) => Ok(RecordFormat::Jsonl),
+        (Some("csv" | "tsv"), Some(names)) => Ok(table(plan, input, names, extension)),
+        (_, Some(_)) if input.is_parquet() => Ok(RecordFormat::Jsonl),
+        (_, Some(names)) => Ok(table(plan, input, names, extension)),
     }
-    let Some(names) = input.columns().filter(|_| !input.is_parquet() || matches!(extension, Some("csv" | "tsv")))
-    else {
-        return Ok(RecordFormat::Jsonl);
-    };
-    // With the delimiter that the job sets, else with one that is found out.
+}
+
+/// Whether `.json` is read as lines too.
+fn is_lines(format: Format) -> bool {
+    matches!(format, Format::Jsonl | Format::OpenaiBatch)
+}
+
+/// With the delimiter that the job sets, else with one that is found out.
+fn table(plan: &Plan, input: &Input, names: Vec<String>, extension: Option<&str>) -> RecordFormat {
     let Dialect { delimiter, bom } = input.dialect();
     let tabs = plan.job.input.format == Format::Tsv || extension == Some("tsv");
     let delimiter = plan.job.input.delimiter.unwrap_or(if tabs { b'\t' } else { delimiter });
-    Ok(RecordFormat::Csv(InputColumns::of_text(names, Dialect { delimiter, bom })))
+    RecordFormat::Csv(InputColumns::of_text(names, Dialect { delimiter, bom }))
 }
 
 fn check_target(target: &ExportTarget, input: &Input) -> Result<(), RunError> {

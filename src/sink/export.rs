@@ -209,36 +209,41 @@ impl Exporter {
         Ok(true)
     }
 
-    /// Writes a record: its bytes, or in a table the fields of its row. Says whether it could: what is no row has no
-    /// place in a table.
+    /// Writes a record: `verbatim`, its bytes where they stand so in this format, and its row, where it is one. Says whether
+    /// it could: what is no row may have no place in a table.
     ///
     /// # Errors
     /// Where the target cannot be written to.
-    pub fn write_record(&mut self, raw: &[u8], row: Option<&Row>) -> Result<bool, SinkError> {
+    pub fn write_record(&mut self, verbatim: Option<&[u8]>, row: Option<&Row>) -> Result<bool, SinkError> {
         if let Out::Parquet(table) = &mut self.out {
             return row.map_or(Ok(false), |row| table.add_record(row).map(|()| true));
         }
-        match (&self.format, row) {
-            (Lines::TableRecords { .. }, None) => return Ok(false),
-            (Lines::TableRecords { columns }, Some(row)) => {
+        self.line.clear();
+        match (&self.format, row, verbatim) {
+            (Lines::TableRecords { columns }, Some(row), _) => {
                 let mut table = table::lines(Vec::new(), columns.dialect);
                 let field =
                     |column: &String| row.get(column).map_or_else(String::new, |value| text(value).into_owned());
                 table.write_record(columns.names.iter().map(field)).map_err(|error| self.failed(error))?;
                 self.append_table(table)?;
+                return Ok(true);
             }
-            (Lines::JsonRecords | Lines::Results | Lines::Table { .. } | Lines::Batch | Lines::Rows, _) => {
-                self.line.clear();
-                match row.filter(|_| !raw.trim_ascii_start().starts_with(b"{")) {
-                    // A CSV record among JSON ones.
-                    Some(row) => serde_json::to_writer(&mut self.line, row.fields())
-                        .map_err(|error| self.failed(io::Error::from(error)))?,
-                    None => self.line.extend_from_slice(raw),
-                }
-                self.line.push(b'\n');
-                self.append()?;
-            }
+            (_, _, Some(bytes)) => self.line.extend_from_slice(bytes),
+            (Lines::JsonRecords, Some(row), None) => serde_json::to_writer(&mut self.line, row.fields())
+                .map_err(|error| self.failed(io::Error::from(error)))?,
+            (
+                Lines::JsonRecords
+                | Lines::TableRecords { .. }
+                | Lines::Results
+                | Lines::Table { .. }
+                | Lines::Batch
+                | Lines::Rows,
+                _,
+                None,
+            ) => return Ok(false),
         }
+        self.line.push(b'\n');
+        self.append()?;
         Ok(true)
     }
 

@@ -75,6 +75,31 @@ impl Record {
         Cow::Borrowed(&self.bytes)
     }
 
+    /// The record as a line of JSONL, byte for byte but for line ends within it; `None` where it is no JSON, or not all of it
+    /// is here.
+    #[must_use]
+    pub fn as_json_line(&self) -> Option<Cow<'_, [u8]>> {
+        match &self.shape {
+            Shape::Json => Some(self.raw()),
+            Shape::Element if !self.bytes.contains(&b'\n') => Some(self.raw()),
+            // Between the parts of whole JSON a line end is a blank; in broken JSON it may be what is wrong.
+            Shape::Element => {
+                self.row().ok().map(|_| self.bytes.iter().map(|byte| blank_for_line_end(*byte)).collect())
+            }
+            Shape::Csv(_) | Shape::Text | Shape::TooLong(_) | Shape::OpenQuote => None,
+        }
+    }
+
+    /// The record's bytes, where they stand in a CSV that has these columns and this delimiter.
+    #[must_use]
+    pub fn as_csv_record(&self, columns: &[String], delimiter: u8) -> Option<&[u8]> {
+        match &self.shape {
+            Shape::Csv(table) => (table.columns == columns && table.delimiter == delimiter).then_some(&self.bytes[..]),
+            // What follows an open quote would be taken for its text.
+            Shape::OpenQuote | Shape::Json | Shape::Element | Shape::Text | Shape::TooLong(_) => None,
+        }
+    }
+
     /// The row, parsed anew with each call.
     ///
     /// # Errors
@@ -91,6 +116,10 @@ impl Record {
             }
         }
     }
+}
+
+fn blank_for_line_end(byte: u8) -> u8 {
+    if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }
 }
 
 /// A document with where it is.

@@ -106,6 +106,57 @@ fn failed_rows_of_a_table_are_a_table() {
     assert_eq!(again.summary()["rows"]["total"], 1, "{again:?}");
 }
 
+/// A job over a file of this name, in which rows end as the simulator has it.
+fn failing(sim: &SimServer, input: &str, rows: &str) -> World {
+    let world = world(sim, input, rows);
+    assert_eq!(world.overnight(&["run", "job.toml"]).code, Some(4));
+    world
+}
+
+#[test]
+fn records_of_a_table_that_are_no_rows_are_exported_as_they_stand() {
+    let sim = SimServer::start(json!({}));
+    let broken = "2,too,many\n\"3\"\"\",x \"y\",\"z\n\"\n";
+    let world = failing(&sim, "in.csv", &format!("id,text\n1,a\n{broken}4,b\n5,\"open\n6,c\n"));
+    let failed = world.overnight(&["export", "job.toml", "--failed", "-o", "failed.csv"]);
+    assert_eq!(world.read("failed.csv"), format!("id,text\n{broken}"));
+    insta::assert_snapshot!(failed.stdout, @"2 rows exported to failed.csv, 2 did not fail, 1 left out that are no rows (`overnight errors job.toml` says where)");
+    let told = world.overnight(&["export", "job.toml", "--failed", "-o", "failed.jsonl", "--json"]).summary();
+    assert_eq!(
+        told,
+        json!({"written": 0, "left_out": 2, "not_done": 0, "no_place": 3}),
+        "a line of JSON is none of it"
+    );
+}
+
+#[test]
+fn failed_rows_are_written_as_their_files_name_says_or_not_at_all() {
+    let sim = SimServer::start(json!({}));
+    let long = "long ".repeat(200);
+    let table = failing(&sim, "in.csv", &format!("id,text\n1,a\n2,\"{long}\n\"\n"));
+    assert_eq!(table.overnight(&["export", "job.toml", "--failed", "-o", "failed.jsonl"]).code, Some(0));
+    assert_eq!(table.lines("failed.jsonl"), [json!({"id": "2", "text": format!("{long}\n")})]);
+    let again = table.overnight(&["run", "job.toml", "--input", "failed.jsonl", "--json"]);
+    assert_eq!(again.summary()["rows"]["total"], 1, "{again:?}");
+
+    let lines = failing(&sim, "in.jsonl", &json_rows(5));
+    for name in ["failed.csv", "failed.TSV.gz", "failed.json"] {
+        let refused = lines.overnight(&["export", "job.toml", "--failed", "-o", name]);
+        assert_eq!((refused.code, lines.path(name).exists()), (Some(2), false), "{refused:?}");
+        assert!(refused.stderr.contains("hint: name the file .jsonl"), "{refused:?}");
+    }
+}
+
+#[test]
+fn elements_of_an_array_become_lines_with_all_that_they_hold() {
+    let sim = SimServer::start(json!({}));
+    let long = "long ".repeat(200);
+    let rows = format!("[{{\"id\": 1, \"text\": \"a\"}},\n{{\r\n \"id\": 2.50,\n \"text\": \"{long}\\n\"\n}}]");
+    let world = failing(&sim, "in.json", &rows);
+    let failed = world.overnight(&["export", "job.toml", "--failed"]);
+    assert_eq!(failed.stdout, format!("{{   \"id\": 2.50,  \"text\": \"{long}\\n\" }}\n"));
+}
+
 #[test]
 fn batch_lines_have_the_reply_or_the_error() {
     let sim = SimServer::start(json!({}));

@@ -77,16 +77,22 @@ fn text(exported: Option<Exported>, args: &ExportArgs) -> String {
     let Some(exported) = exported else {
         return "nothing to export: no run of this job has recorded anything yet\n".to_owned();
     };
-    let Exported { written, left_out, not_done } = exported;
+    let Exported { written, left_out, not_done, no_place } = exported;
     let to = if to_stdout(args) { String::new() } else { format!(" to {}", args.output.display()) };
     let left = match (args.failed, left_out) {
         (_, 0) => String::new(),
         (true, rows) => format!(", {rows} did not fail"),
         (false, rows) => format!(", {rows} failed (export --failed)"),
     };
+    let lost = match no_place {
+        0 => String::new(),
+        records => {
+            format!(", {records} left out that are no rows (`overnight errors {}` says where)", args.job.display())
+        }
+    };
     let rest = if not_done > 0 { format!(", {not_done} not done yet") } else { String::new() };
     let rows = if written == 1 { "row" } else { "rows" };
-    format!("{written} {rows} exported{to}{left}{rest}\n")
+    format!("{written} {rows} exported{to}{left}{lost}{rest}\n")
 }
 
 fn is_closed_pipe(error: &RunError) -> bool {
