@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::RunError;
 use super::shutdown::{Phase, Stop};
@@ -16,10 +16,15 @@ use crate::retry::is_transient;
 use crate::store::{LogReader, StateDir, StateReader, Store};
 use crate::types::{Key, OutcomeLine};
 
+/// Copies under way at least, however few calls may be: else each would wait for the disk alone.
+const COPIES: usize = 16;
+
 /// The requests of a job: 24 bytes for each that has an outcome, besides the table's own room.
 pub(super) struct Dedupe {
     requests: Mutex<Requests>,
     log: Mutex<LogReader>,
+    /// As many as calls: a reply that is copied takes as much room until its line is written as one that came.
+    copies: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -43,11 +48,14 @@ enum Told {
 pub(super) enum Share {
     /// It asks, and tells the others.
     Asks(Lead),
-    /// It ends as another one did.
-    Copies(Arc<OutcomeLine>),
+    /// It ends as another one did; with the permit for that.
+    Copies(Arc<OutcomeLine>, CopyPermit),
     /// The run stops.
     Left,
 }
+
+/// A row may hold another one's answer; kept until its line stands in the log.
+pub(super) struct CopyPermit(#[expect(dead_code, reason = "held, not used")] OwnedSemaphorePermit);
 
 enum Joined {
     Done(u64),
@@ -65,15 +73,19 @@ pub(super) struct Lead {
 }
 
 impl Dedupe {
-    /// With the answers of all runs; a pass over the log.
-    pub fn open(state: &StateDir, store: &Store) -> Result<Self, RunError> {
+    /// With the answers of all runs, for this many calls in flight; a pass over the log.
+    pub fn open(state: &StateDir, store: &Store, concurrency: usize) -> Result<Self, RunError> {
         let mut requests = Requests::default();
         for outcome in StateReader::beside(state, store)?.outcomes()? {
             let outcome = outcome?;
             let answer = outcome.request.filter(|_| outcome.ended.end.failure.is_none());
             requests.done.extend(answer.map(|request| (request, outcome.ended.end.offset)));
         }
-        Ok(Self { requests: Mutex::new(requests), log: Mutex::new(LogReader::open(state)?) })
+        Ok(Self {
+            requests: Mutex::new(requests),
+            log: Mutex::new(LogReader::open(state)?),
+            copies: Arc::new(Semaphore::new(concurrency.max(COPIES))),
+        })
     }
 
     /// Finds out whether a row is the one that asks; waits for the one that does.
@@ -81,10 +93,14 @@ impl Dedupe {
         let mut once_more = false;
         loop {
             let mut told = match self.join(request) {
-                Joined::Done(place) => match self.read(request, place) {
-                    Some(line) => return Share::Copies(line),
-                    None => continue,
-                },
+                Joined::Done(place) => {
+                    // Before the reply is read.
+                    let permit = self.copy_permit().await;
+                    match self.read(request, place) {
+                        Some(line) => return copies(line, permit),
+                        None => continue,
+                    }
+                }
                 Joined::Asks => {
                     let lead = Lead { dedupe: Arc::clone(self), request, once_more, ended: false };
                     return if stop.phase() == Phase::Running { Share::Asks(lead) } else { Share::Left };
@@ -94,7 +110,7 @@ impl Dedupe {
             // An error: who asked is gone.
             let told = told.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
             match told {
-                Some(Told::Same(line)) => return Share::Copies(line),
+                Some(Told::Same(line)) => return copies(line, self.copy_permit().await),
                 Some(Told::TryOnce) => once_more = true,
                 None => {}
             }
@@ -108,6 +124,11 @@ impl Dedupe {
             requests.done.insert(request, place);
             requests.asked.remove(&request);
         }
+    }
+
+    /// `None` once nobody takes copies any more.
+    async fn copy_permit(&self) -> Option<CopyPermit> {
+        Arc::clone(&self.copies).acquire_owned().await.ok().map(CopyPermit)
     }
 
     fn join(&self, request: Key) -> Joined {
@@ -135,6 +156,10 @@ impl Dedupe {
     fn requests(&self) -> MutexGuard<'_, Requests> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn copies(line: Arc<OutcomeLine>, permit: Option<CopyPermit>) -> Share {
+    permit.map_or(Share::Left, |permit| Share::Copies(line, permit))
 }
 
 /// The request of an outcome that every row with the same request may take, also when it has long been written.
@@ -165,5 +190,74 @@ impl Drop for Lead {
         if !self.ended {
             self.dedupe.requests().asked.remove(&self.request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+    use serde_json::value::RawValue;
+
+    use super::super::prepare::Hashes;
+    use super::super::trail::Trail;
+    use super::*;
+    use crate::store::Opened;
+    use crate::types::{Failure, FailureKind, RowHash};
+
+    const REQUEST: Key = Key([7; 16]);
+
+    fn dedupe(dir: &tempfile::TempDir, concurrency: usize) -> Arc<Dedupe> {
+        let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
+        let (store, Opened { .. }) = Store::open(&state, 1, 0).unwrap();
+        Arc::new(Dedupe::open(&state, &store, concurrency).unwrap())
+    }
+
+    fn trail() -> Trail {
+        let hashes = Hashes { id: None, row: RowHash(1), used: None, request: Some(REQUEST) };
+        Trail::new(1, Key([1; 16]), hashes, "t".into(), None, Vec::new())
+    }
+
+    fn answer() -> OutcomeLine {
+        let reply = RawValue::from_string(r#"{"long":"reply"}"#.to_owned()).unwrap();
+        let mut line = trail().failed(Failure::new(FailureKind::Empty, ""));
+        (line.failure, line.reply) = (None, Some(reply.into()));
+        line
+    }
+
+    #[tokio::test]
+    async fn rows_that_wait_share_one_reply_and_no_more_of_them_hold_it_than_calls_may_be_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dedupe, stop, answer) = (dedupe(&dir, 20), Stop::default(), answer());
+        let Share::Asks(lead) = dedupe.share(REQUEST, &stop).await else { panic!("nobody asked before") };
+        let mut waiting: Vec<BoxFuture<'_, Share>> = (0..100).map(|_| dedupe.share(REQUEST, &stop).boxed()).collect();
+        assert_eq!(ready(&mut waiting).await.len(), 0);
+        let reply = answer.reply.clone().unwrap();
+        lead.ended(answer);
+
+        let held = ready(&mut waiting).await;
+        assert_eq!((held.len(), waiting.len()), (20, 80));
+        for (line, _) in &held {
+            assert!(Arc::ptr_eq(trail().copied(line).reply.as_ref().unwrap(), &reply));
+        }
+        assert_eq!(ready(&mut waiting).await.len(), 0);
+        // Their lines stand in the log.
+        drop(held);
+        assert_eq!(ready(&mut waiting).await.len(), 20);
+    }
+
+    /// Those that need not wait any more.
+    async fn ready(waiting: &mut Vec<BoxFuture<'_, Share>>) -> Vec<(Arc<OutcomeLine>, CopyPermit)> {
+        tokio::task::yield_now().await;
+        let mut copies = Vec::new();
+        waiting.retain_mut(|share| match share.now_or_never() {
+            None => true,
+            Some(Share::Copies(line, permit)) => {
+                copies.push((line, permit));
+                false
+            }
+            Some(Share::Asks(_) | Share::Left) => panic!("it has an answer"),
+        });
+        copies
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::control::Pause;
-use super::dedupe::{Dedupe, shared_request};
+use super::dedupe::{CopyPermit, Dedupe, shared_request};
 use super::progress::Progress;
 use super::rules::Rules;
 use super::shutdown::Stop;
@@ -47,13 +47,22 @@ pub(super) enum Message {
         line: Box<OutcomeLine>,
         /// Its result line, where those are written as rows end.
         result: Option<Result<Vec<u8>, SinkError>>,
-        admission: Option<Admission>,
-        window: WindowPermit,
+        permits: Permits,
     },
     /// A row's answer stands, as asking again failed.
     AnswerKept { window: WindowPermit },
     /// The flight file cannot be written.
     Broken(StoreError),
+}
+
+/// What a line holds until it stands in the log.
+#[derive(Default)]
+pub(super) struct Permits {
+    /// Its last call's.
+    pub admission: Option<Admission>,
+    /// To hold another row's answer.
+    pub copy: Option<CopyPermit>,
+    pub window: Option<WindowPermit>,
 }
 
 /// Whoever watches the run.
@@ -108,7 +117,7 @@ pub(super) struct Recorder {
     /// Requests whose outcomes are not yet written, and where they will stand.
     shared: Vec<(Key, u64)>,
     /// Permits of lines that are not yet written.
-    held: Vec<(Option<Admission>, Option<WindowPermit>)>,
+    held: Vec<Permits>,
     /// Why the run drains, as it was told.
     told_drain: Option<StopReason>,
     told_pause: bool,
@@ -271,10 +280,10 @@ impl Recorder {
                 line.at = now_ms();
                 self.tell(&attempt_event(&line));
                 self.append(&LogLine::Attempt(line))?;
-                self.held.push((Some(admission), None));
+                self.held.push(Permits { admission: Some(admission), ..Permits::default() });
                 Ok(())
             }
-            Message::Outcome { mut line, result, admission, window } => {
+            Message::Outcome { mut line, result, permits } => {
                 if let (Some(stream), Some(result)) = (&mut self.stream, result) {
                     stream.add(result);
                 }
@@ -288,7 +297,7 @@ impl Recorder {
                 let shared = shared_request(&line).filter(|_| !line.deduped);
                 let place = self.append(&LogLine::Outcome(line))?;
                 self.shared.extend(shared.map(|request| (request, place)));
-                self.held.push((admission, Some(window)));
+                self.held.push(permits);
                 Ok(())
             }
             Message::AnswerKept { window } => {
@@ -341,7 +350,7 @@ impl Recorder {
         }
         let mut freed = Ok(());
         // Each is tried: a call that stands in the log is not told again, whatever the flight file says.
-        for (admission, _window) in self.held.drain(..) {
+        for Permits { admission, copy: _copy, window: _window } in self.held.drain(..) {
             freed = freed.and(admission.map_or(Ok(()), |admission| self.flight.free(admission.slot())));
         }
         freed

@@ -290,7 +290,12 @@ impl Run {
             stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
-        let dedupe = self.plan.job.dedupe.then(|| Dedupe::open(&self.state, &store).map(Arc::new)).transpose()?;
+        let dedupe = self
+            .plan
+            .job
+            .dedupe
+            .then(|| Dedupe::open(&self.state, &store, self.plan.job.concurrency).map(Arc::new))
+            .transpose()?;
         let shared = self.shared(sender, &store, opened.next_call, opened.spent, dedupe.clone());
         let feed = self.new_feed(shared, &store, matching, retried)?;
         let mut recorder = self.new_recorder(store, dedupe, stream, watcher, began);

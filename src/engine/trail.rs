@@ -234,12 +234,12 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// The reply as it goes into a line: JSON has no raw line breaks but between tokens, where a blank means the same.
-fn reply_line(body: &[u8]) -> Option<Box<RawValue>> {
+fn reply_line(body: &[u8]) -> Option<Arc<RawValue>> {
     let mut text = String::from_utf8(body.to_vec()).ok()?;
     if text.contains(['\n', '\r']) {
         text = text.replace(['\n', '\r'], " ");
     }
-    RawValue::from_string(text).ok()
+    RawValue::from_string(text).ok().map(Arc::from)
 }
 
 /// The failure of a row whose own time ran out.

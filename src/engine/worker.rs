@@ -6,10 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::dedupe::{Lead, Share};
+use super::dedupe::{CopyPermit, Lead, Share};
 use super::output::with_row;
 use super::prepare::{Prepared, Request, What, prepare};
-use super::recorder::Message;
+use super::recorder::{Message, Permits};
 use super::shared::Shared;
 use super::trail::{CallEnd, CallRecord, Trail};
 use super::walk::Walk;
@@ -48,7 +48,9 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
                 None => None,
                 Some((dedupe, request)) => match dedupe.share(request, &shared.stop).await {
                     Share::Asks(lead) => Some(lead),
-                    Share::Copies(other) => return copy(&shared, trail, &other, record, window).await,
+                    Share::Copies(other, permit) => {
+                        return copy(&shared, trail, &other, record, permit, window).await;
+                    }
                     Share::Left => return,
                 },
             };
@@ -59,7 +61,8 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
         What::Fail { .. } if has_answer => keep_answer(&shared, window).await,
         What::Fail { failure, .. } => {
             let line = Box::new(trail.failed(failure));
-            shared.tell(Message::Outcome { line, result: None, admission: None, window }).await;
+            let permits = Permits { window: Some(window), ..Permits::default() };
+            shared.tell(Message::Outcome { line, result: None, permits }).await;
         }
     }
 }
@@ -164,7 +167,8 @@ impl Life {
             return keep_answer(&shared, self.window).await;
         }
         let line = self.trail.outcome(record, retry);
-        tell_outcome(&shared, line, self.record, Some(admission), self.window, self.lead).await;
+        let permits = Permits { admission: Some(admission), window: Some(self.window), ..Permits::default() };
+        tell_outcome(&shared, line, self.record, permits, self.lead).await;
     }
 
     /// The row's end without a further call. Without a failure of its own it has not failed: a later run will ask.
@@ -174,7 +178,8 @@ impl Life {
             return keep_answer(&self.shared, self.window).await;
         }
         let line = self.trail.failed(failure);
-        tell_outcome(&self.shared, line, None, None, self.window, self.lead).await;
+        let permits = Permits { window: Some(self.window), ..Permits::default() };
+        tell_outcome(&self.shared, line, None, permits, self.lead).await;
     }
 
     /// Tells of an attempt at a model that the row did not go to.
@@ -190,8 +195,16 @@ impl Life {
 }
 
 /// The row ends as another one did that asked the same.
-async fn copy(shared: &Shared, trail: Trail, other: &OutcomeLine, record: Option<Record>, window: WindowPermit) {
-    tell_outcome(shared, trail.copied(other), record, None, window, None).await;
+async fn copy(
+    shared: &Shared,
+    trail: Trail,
+    other: &OutcomeLine,
+    record: Option<Record>,
+    permit: CopyPermit,
+    window: WindowPermit,
+) {
+    let permits = Permits { admission: None, copy: Some(permit), window: Some(window) };
+    tell_outcome(shared, trail.copied(other), record, permits, None).await;
 }
 
 /// Tells the recorder of a row's end, and then whoever waits for it: so their lines stand behind its own.
@@ -199,13 +212,12 @@ async fn tell_outcome(
     shared: &Shared,
     line: OutcomeLine,
     record: Option<Record>,
-    admission: Option<Admission>,
-    window: WindowPermit,
+    permits: Permits,
     lead: Option<Lead>,
 ) {
     let result = record.filter(|_| line.failure.is_none()).map(|record| result_of(shared, &record, &line));
     let told = lead.map(|lead| (lead, line.clone()));
-    shared.tell(Message::Outcome { line: Box::new(line), result, admission, window }).await;
+    shared.tell(Message::Outcome { line: Box::new(line), result, permits }).await;
     if let Some((lead, line)) = told {
         lead.ended(line);
     }

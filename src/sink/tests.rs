@@ -58,7 +58,7 @@ impl Sample {
             worst_cost: None,
             trail: Vec::new(),
             endpoint: Endpoint::Chat,
-            reply: Some(RawValue::from_string(reply.to_string()).unwrap()),
+            reply: Some(RawValue::from_string(reply.to_string()).unwrap().into()),
         };
         let Value::Object(fields) = row else { panic!("a row is an object") };
         Self { id: json!(format!("r{number}")), place, row: Some(Row::new(fields)), outcome }
@@ -440,7 +440,7 @@ fn batch_lines(samples: &[Sample], apart: bool) -> (Vec<Value>, Vec<Value>) {
 }
 
 fn with_reply(mut sample: Sample, reply: &Value) -> Sample {
-    sample.outcome.reply = Some(RawValue::from_string(reply.to_string()).unwrap());
+    sample.outcome.reply = Some(RawValue::from_string(reply.to_string()).unwrap().into());
     sample.outcome.id_hash = Some(crate::types::RowHash(1));
     sample
 }

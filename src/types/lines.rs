@@ -1,5 +1,7 @@
 //! The lines of `results.log`: the truth from which all else can be made again.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -280,7 +282,7 @@ pub struct OutcomeLine {
     /// Where it was asked, in whose words the reply is.
     #[serde(default, skip_serializing_if = "Endpoint::is_chat")]
     pub endpoint: Endpoint,
-    /// The provider's reply as received; only its line breaks are blanks here.
+    /// The provider's reply as received; only its line breaks are blanks here. Lines that were copied share it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reply: Option<Box<RawValue>>,
+    pub reply: Option<Arc<RawValue>>,
 }

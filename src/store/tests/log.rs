@@ -100,7 +100,7 @@ fn raw_line_breaks_in_a_reply_do_not_tear_the_log() {
     let (mut store, _) = scene.open();
     store.append(&run_line()).unwrap();
     let reply = RawValue::from_string("{\n \"text\": \"a\\nb\"\n}".to_owned()).unwrap();
-    let line = LogLine::Outcome(Box::new(OutcomeLine { reply: Some(reply), ..outcome(1, 1) }));
+    let line = LogLine::Outcome(Box::new(OutcomeLine { reply: Some(reply.into()), ..outcome(1, 1) }));
     let offset = store.append(&line).unwrap();
     store.write().unwrap();
     let read = LogReader::open(&scene.dir).unwrap().outcome_at(offset).unwrap();
@@ -168,7 +168,7 @@ fn the_reader_finds_lines_of_any_length_in_any_order_also_those_written_later() 
     for row in 1..=40 {
         let long = "x".repeat(usize::try_from(row * row * 313).unwrap());
         let reply = RawValue::from_string(format!("\"{long}\"")).unwrap();
-        let line = LogLine::Outcome(Box::new(OutcomeLine { reply: Some(reply), ..outcome(row, 1) }));
+        let line = LogLine::Outcome(Box::new(OutcomeLine { reply: Some(reply.into()), ..outcome(row, 1) }));
         places.push((row, store.append(&line).unwrap()));
         store.write().unwrap();
         assert_eq!(reader.outcome_at(places[places.len() - 1].1).unwrap().row, row);

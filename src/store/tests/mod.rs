@@ -87,7 +87,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         worst_cost: None,
         trail: Vec::new(),
         endpoint: Endpoint::Chat,
-        reply: Some(RawValue::from_string(format!(r#"{{"n": {row}}}"#)).unwrap()),
+        reply: Some(RawValue::from_string(format!(r#"{{"n": {row}}}"#)).unwrap().into()),
     }
 }
 
