@@ -29,6 +29,12 @@ pub(super) struct Way {
     pub prompt: Option<Arc<str>>,
 }
 
+/// An answer that was not valid, as its model is told of it.
+pub(super) struct Turn {
+    said: String,
+    why: String,
+}
+
 /// Who sets it says himself what he wants.
 const RESPONSE_FORMAT: &str = "response_format";
 
@@ -67,7 +73,11 @@ impl Asking {
     }
 
     /// The provider refused a request that asked in this way: whether there is another one, which all rows take from now on.
-    pub fn step_down(&self, used: usize, failure: &Failure) -> bool {
+    /// What a row asks for in its `own` params is its own matter.
+    pub fn step_down(&self, used: usize, failure: &Failure, own: &Map<String, Value>) -> bool {
+        if own.contains_key(RESPONSE_FORMAT) {
+            return false;
+        }
         let said = failure.message.to_lowercase();
         let next = used + 1;
         let goes_on = next < self.ways.len() && CALLED.iter().any(|name| said.contains(name));
@@ -144,16 +154,29 @@ fn text_with(text: &RawValue, more: &str) -> Option<Arc<RawValue>> {
     to_raw_value(&format!("{text}\n\n{more}\n")).ok().map(Arc::from)
 }
 
-/// The conversation that goes on after an answer which was not valid; `None` where it is no conversation.
-pub(super) fn reask(so_far: &Payload, answer: &str, why: &str) -> Option<Payload> {
-    if so_far.form() != Form::Messages {
+impl Turn {
+    pub fn new(said: String, why: String) -> Self {
+        Self { said, why }
+    }
+
+    fn add_to(&self, messages: &mut Vec<Box<RawValue>>) -> Option<()> {
+        messages.push(to_raw_value(&json!({ "role": "assistant", "content": self.said })).ok()?);
+        let told = format!("{NOT_VALID}{}. Answer again, with the valid answer alone.", self.why);
+        messages.push(to_raw_value(&json!({ "role": "user", "content": told })).ok()?);
+        Some(())
+    }
+}
+
+/// The conversation that goes on after answers which were not valid; `None` where it is no conversation.
+pub(super) fn reask<'a>(asked: &Payload, turns: impl Iterator<Item = &'a Turn>) -> Option<Payload> {
+    if asked.form() != Form::Messages {
         return None;
     }
-    let mut messages: Vec<Box<RawValue>> = serde_json::from_str(so_far.json().get()).ok()?;
-    messages.push(to_raw_value(&json!({ "role": "assistant", "content": answer })).ok()?);
-    let told = format!("{NOT_VALID}{why}. Answer again, with the valid answer alone.");
-    messages.push(to_raw_value(&json!({ "role": "user", "content": told })).ok()?);
-    array(&messages).map(|messages| so_far.with_messages(messages))
+    let mut messages: Vec<Box<RawValue>> = serde_json::from_str(asked.json().get()).ok()?;
+    for turn in turns {
+        turn.add_to(&mut messages)?;
+    }
+    array(&messages).map(|messages| asked.with_messages(messages))
 }
 
 fn array(messages: &[Box<RawValue>]) -> Option<Arc<RawValue>> {
@@ -173,6 +196,10 @@ mod tests {
         Way { response_format: Some(json!({ "type": "json_object" })), prompt: Some("As JSON".into()) }
     }
 
+    fn turns(said: &[&str]) -> Vec<Turn> {
+        said.iter().map(|said| Turn::new((*said).to_owned(), format!("not {said:?}"))).collect()
+    }
+
     fn sent(messages: &Value) -> Value {
         serde_json::from_str(way().payload(&raw(messages), &Map::new()).json().get()).unwrap()
     }
@@ -189,7 +216,7 @@ mod tests {
         assert_eq!(sent(&parts)[0]["content"][1], json!({"type": "text", "text": "As JSON"}));
         let text = Payload::new(Form::Text, to_raw_value("Once").unwrap());
         assert_eq!(way().payload(&text, &Map::new()).json().get(), r#""Once\n\nAs JSON\n""#);
-        assert!(reask(&text, "no", "why").is_none(), "a text alone is no conversation");
+        assert!(reask(&text, turns(&["no"]).iter()).is_none(), "a text alone is no conversation");
     }
 
     #[test]
@@ -207,23 +234,26 @@ mod tests {
         let ways = [AnswerFormat::JsonSchema, AnswerFormat::Prompt].map(|format| Way::new(format, &schema)).into();
         let asking = Asking { ways, now: AtomicUsize::new(0) };
         let refusal = |message: &str| Failure::new(FailureKind::InvalidRequest, message);
-        assert!(!asking.step_down(0, &refusal("temperature is too high")));
-        assert!(asking.step_down(0, &refusal("'Response_Format' of type 'json_schema' is not supported")));
-        assert!(asking.step_down(0, &refusal("response_format")), "another row found out at the same time");
+        let (none, own) = (Map::new(), Map::from_iter([(RESPONSE_FORMAT.to_owned(), json!({ "type": "x" }))]));
+        assert!(!asking.step_down(0, &refusal("temperature is too high"), &none));
+        assert!(!asking.step_down(0, &refusal("response_format x"), &own), "which no other row asks for");
+        assert_eq!(asking.now(), 0);
+        assert!(asking.step_down(0, &refusal("'Response_Format' of type 'json_schema' is not supported"), &none));
+        assert!(asking.step_down(0, &refusal("response_format"), &none), "another row found out at the same time");
         assert_eq!((asking.now(), asking.way(1).prompt.is_some()), (1, true));
-        assert!(!asking.step_down(1, &refusal("json mode?")), "no further way is left");
+        assert!(!asking.step_down(1, &refusal("json mode?"), &none), "no further way is left");
         assert_eq!(asking.now(), 1);
     }
 
     #[test]
     fn a_conversation_goes_on_with_the_answer_and_what_is_wrong_with_it() {
         let first = raw(&json!([{"role": "user", "content": "U"}]));
-        let second = reask(&first, "no", "it holds no JSON").unwrap();
-        let third: Value = serde_json::from_str(reask(&second, "\"no\"", "still").unwrap().json().get()).unwrap();
+        let turns = turns(&["no", "\"no\""]);
+        let third: Value = serde_json::from_str(reask(&first, turns.iter()).unwrap().json().get()).unwrap();
         let roles: Vec<_> = third.as_array().unwrap().iter().map(|one| one["role"].as_str().unwrap()).collect();
         assert_eq!(roles, ["user", "assistant", "user", "assistant", "user"]);
         assert_eq!(third[1]["content"], "no");
-        assert!(third[2]["content"].as_str().unwrap().starts_with("Your answer is not valid: it holds no JSON. "));
+        assert!(third[2]["content"].as_str().unwrap().starts_with("Your answer is not valid: not \"no\". "), "{third}");
         assert_eq!(third[3]["content"], "\"no\"");
     }
 }

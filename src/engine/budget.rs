@@ -156,6 +156,11 @@ impl Budget {
 }
 
 impl Reservation {
+    /// Whether as much is set aside as a call costs at most.
+    pub fn covers(&self, worst: Option<Money>) -> bool {
+        self.purse.is_none() || worst.is_some_and(|worst| worst <= self.worst)
+    }
+
     /// Takes what the call cost instead; `None`: that is not known, and it may have been the most.
     pub fn settle(mut self, actual: Option<Money>) {
         if let Some(purse) = self.purse.take() {

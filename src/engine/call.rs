@@ -55,6 +55,20 @@ pub(super) struct Called {
     pub probe: bool,
 }
 
+/// Why a call was not sent after all.
+pub(super) enum NotSent {
+    /// The flight file cannot take it: nothing more may be sent.
+    Unnoted(StoreError),
+    /// A file that goes with it cannot be read, or is another one by now.
+    Unread(Failure),
+}
+
+impl From<StoreError> for NotSent {
+    fn from(error: StoreError) -> Self {
+        Self::Unnoted(error)
+    }
+}
+
 /// An answer that broke the task's rules.
 pub(super) struct Rejected {
     /// The text, where there was some.
@@ -65,7 +79,7 @@ pub(super) struct Rejected {
     pub truncated: bool,
 }
 
-/// Sends one call. Where the flight file cannot take it, it is not sent.
+/// Sends one call.
 pub(super) async fn call(
     shared: &Shared,
     upstream: &Upstream,
@@ -73,7 +87,7 @@ pub(super) async fn call(
     caller: &Caller<'_>,
     admission: &mut Admission,
     reservation: Reservation,
-) -> Result<Called, StoreError> {
+) -> Result<Called, NotSent> {
     let number = shared.call_number();
     let worst_cost = caller.worst_cost;
     let entry = FlightEntry {
@@ -98,6 +112,10 @@ pub(super) async fn call(
         () = caller.cut.notified() => None,
         () = tokio::time::sleep(caller.left) => Some(Err(out_of_time(upstream))),
     };
+    if let Some(Err(error)) = result.as_ref().filter(|result| result.as_ref().is_err_and(CallError::is_unsent)) {
+        shared.flight.free(admission.slot())?;
+        return Err(NotSent::Unread(error.failure.clone()));
+    }
     let unread = result.as_ref().and_then(|result| unread(upstream, request, result.as_ref().ok()?));
     let result = unread.map(Err).or(result);
     let record = CallRecord {

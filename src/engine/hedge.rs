@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::budget::Reservation;
-use super::call::{Called, Caller, call};
+use super::call::{Called, Caller, NotSent, call};
 use super::shared::Shared;
 use super::shutdown::Phase;
 use super::trail::CallEnd;
@@ -20,8 +20,7 @@ use super::visit::Step;
 use super::worker::{Life, Visit};
 use crate::limit::{Admission, Need};
 use crate::provider::ModelRequest;
-use crate::store::StoreError;
-use crate::types::Money;
+use crate::types::{Failure, Money};
 
 /// Whether there is room for a second call is looked at again this often.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -46,7 +45,7 @@ type Stop<'a> = (usize, &'a Upstream);
 
 impl Life {
     /// Sends a call and does what follows; `None`: the same model is asked again.
-    pub(super) async fn ask(&mut self, call: Outgoing<'_>) -> Result<Option<Visit>, StoreError> {
+    pub(super) async fn ask(&mut self, call: Outgoing<'_>) -> Result<Option<Visit>, NotSent> {
         if self.shared.plan.job.hedge {
             // Large, and rows that wait in line need not hold it.
             return Box::pin(self.ask_hedged(call)).await;
@@ -60,7 +59,7 @@ impl Life {
     }
 
     /// Sends a call, and another one beside it where it takes far too long; else as [`Self::ask`].
-    async fn ask_hedged(&mut self, first: Outgoing<'_>) -> Result<Option<Visit>, StoreError> {
+    async fn ask_hedged(&mut self, first: Outgoing<'_>) -> Result<Option<Visit>, NotSent> {
         let shared = Arc::clone(&self.shared);
         let (here, sent) = ((first.at, first.upstream), Instant::now());
         let cut_first = Notify::new();
@@ -79,44 +78,74 @@ impl Life {
         tokio::select! {
             biased;
             ended = &mut first => {
-                let first = ended?;
+                let first = match ended {
+                    Err(NotSent::Unread(why)) => return self.second_alone(there, second, why).await,
+                    ended => ended?,
+                };
                 if first.0.error.is_some() {
                     return self.fall_back(here, sent, first, there, second).await.map(Some);
                 }
                 cut_second.notify_one();
-                let second = second.await?;
-                if is_good(&second) && !is_good(&first) {
+                match was_sent(second.await)? {
                     // Cut by a stop, which the answer came just before.
-                    return Ok(self.take_second(here, first, there, second).await);
+                    Some(second) if is_good(&second) && !is_good(&first) => {
+                        return Ok(self.take_second(here, Some(first), there, second).await);
+                    }
+                    Some(second) => self.send_aside(there, second).await,
+                    None => {}
                 }
-                self.send_aside(there, second).await;
                 self.follow_alone(here, sent, first).await
             }
             ended = &mut second => {
-                let second = ended?;
-                if is_good(&second) {
-                    cut_first.notify_one();
-                    here.1.took_at_least(sent.elapsed());
-                    let first = first.await?;
-                    return Ok(self.take_second(here, first, there, second).await);
+                match was_sent(ended)? {
+                    Some(second) if is_good(&second) => {
+                        cut_first.notify_one();
+                        here.1.took_at_least(sent.elapsed());
+                        let first = was_sent(first.await)?;
+                        return Ok(self.take_second(here, first, there, second).await);
+                    }
+                    Some(second) => self.send_aside(there, second).await,
+                    None => {}
                 }
-                self.send_aside(there, second).await;
                 self.follow_alone(here, sent, first.await?).await
             }
         }
     }
 
     /// No second call was sent, or it came to nothing.
-    async fn follow_alone(&mut self, here: Stop<'_>, sent: Instant, first: Ended) -> Result<Option<Visit>, StoreError> {
+    async fn follow_alone(&mut self, here: Stop<'_>, sent: Instant, first: Ended) -> Result<Option<Visit>, NotSent> {
         self.spent += sent.elapsed();
         Ok(self.follow(here.0, here.1, first.0, first.1).await)
     }
 
     /// The second call has answered the row, and the first was cut.
-    async fn take_second(&mut self, here: Stop<'_>, first: Ended, there: Stop<'_>, second: Ended) -> Option<Visit> {
+    async fn take_second(
+        &mut self,
+        here: Stop<'_>,
+        first: Option<Ended>,
+        there: Stop<'_>,
+        second: Ended,
+    ) -> Option<Visit> {
         let retry = self.walk.tries(here.0).made > 0;
-        self.send_attempt(first.0.record, retry, first.1).await;
+        if let Some((called, admission)) = first {
+            self.send_attempt(called.record, retry, admission).await;
+        }
         self.follow(there.0, there.1, second.0, second.1).await
+    }
+
+    /// The first call was never sent, for this reason. The second one was, and may yet answer the row.
+    async fn second_alone(
+        &mut self,
+        there: Stop<'_>,
+        second: impl Future<Output = Result<Ended, NotSent>>,
+        why: Failure,
+    ) -> Result<Option<Visit>, NotSent> {
+        let second = second.await?;
+        if is_good(&second) {
+            return Ok(self.follow(there.0, there.1, second.0, second.1).await);
+        }
+        self.send_aside(there, second).await;
+        Err(NotSent::Unread(why))
     }
 
     /// The first call has failed, and the second one goes on in its place: the row ends with it, or goes on along its route.
@@ -126,15 +155,15 @@ impl Life {
         sent: Instant,
         first: Ended,
         there: Stop<'_>,
-        second: impl Future<Output = Result<Ended, StoreError>>,
-    ) -> Result<Visit, StoreError> {
+        second: impl Future<Output = Result<Ended, NotSent>>,
+    ) -> Result<Visit, NotSent> {
         self.spent += sent.elapsed();
         let failed_at = Instant::now();
         let pause = self.give_way(here, first).await;
         let (called, admission) = second.await?;
         self.spent += failed_at.elapsed();
         match self.follow(there.0, there.1, called, admission).await {
-            Some(visit @ (Visit::End(_) | Visit::Left)) => return Ok(visit),
+            Some(visit @ (Visit::End(_) | Visit::Left | Visit::Unread(_))) => return Ok(visit),
             Some(Visit::Through(failure)) => self.walk.leave(there.0, failure),
             Some(Visit::Unavailable | Visit::BackToStart) | None => {}
         }
@@ -168,7 +197,7 @@ impl Life {
     }
 
     /// Waits until the call is far too long out and a second one can go at once, in nobody's way.
-    async fn overdue<'a>(&self, shared: &'a Shared, (at, upstream): Stop<'_>, sent: Instant) -> Outgoing<'a> {
+    async fn overdue<'a>(&mut self, shared: &'a Shared, (at, upstream): Stop<'_>, sent: Instant) -> Outgoing<'a> {
         loop {
             match upstream.overdue_after() {
                 Some(after) if sent.elapsed() < after => sleep_until(sent + after).await,
@@ -182,13 +211,14 @@ impl Life {
     }
 
     /// A call to the next model of the route that would take one at once.
-    fn second<'a>(&self, shared: &'a Shared, at: usize) -> Option<Outgoing<'a>> {
+    fn second<'a>(&mut self, shared: &'a Shared, at: usize) -> Option<Outgoing<'a>> {
         if shared.stop.phase() != Phase::Running || shared.pause.is_on() {
             return None;
         }
         let after = self.walk.usable_after(at, &shared.upstreams, &self.request);
         after.into_iter().find_map(|at| {
             let upstream = &shared.upstreams[self.walk.upstream(at)];
+            self.walk.stop(at).take_way();
             let request = self.model_request(at, upstream);
             let need = upstream.need(&request);
             let worst_cost = upstream.worst_cost(&request);
@@ -210,16 +240,30 @@ impl Life {
             first_failure: self.walk.tries(outgoing.at).counted == 0,
             cut,
             rules: shared.plan.job.tasks[self.request.task].answer.as_ref().map(|answer| &answer.rules),
-            reask: self.walk.look(outgoing.at).conversation.is_some(),
+            reask: !self.walk.look(outgoing.at).turns.is_empty(),
             vouched: passed_by.any(|before| shared.upstreams[before].has_answered()),
         }
     }
 }
 
-async fn send(shared: &Shared, outgoing: Outgoing<'_>, caller: Caller<'_>) -> Result<Ended, StoreError> {
+async fn send(shared: &Shared, outgoing: Outgoing<'_>, caller: Caller<'_>) -> Result<Ended, NotSent> {
     let Outgoing { upstream, request, mut admission, money, .. } = outgoing;
-    let called = call(shared, upstream, &request, &caller, &mut admission, money).await?;
-    Ok((called, admission))
+    match call(shared, upstream, &request, &caller, &mut admission, money).await {
+        Ok(called) => Ok((called, admission)),
+        Err(why) => {
+            admission.give_back();
+            Err(why)
+        }
+    }
+}
+
+/// `None`: a call that was never sent, and leaves the row to the other one.
+fn was_sent(ended: Result<Ended, NotSent>) -> Result<Option<Ended>, NotSent> {
+    match ended {
+        Ok(ended) => Ok(Some(ended)),
+        Err(NotSent::Unread(_)) => Ok(None),
+        Err(broken @ NotSent::Unnoted(_)) => Err(broken),
+    }
 }
 
 fn is_good(ended: &Ended) -> bool {

@@ -59,6 +59,8 @@ pub(super) struct Request {
     pub as_written: bool,
     /// The model that the row names (its index among the plan's): asked before the task's route.
     pub model: Option<usize>,
+    /// The row's key where the files that go with it cannot be read, as they could not be at once: with them it has another.
+    pub unread: Option<Key>,
 }
 
 impl Request {
@@ -112,7 +114,9 @@ fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
         Some(UsedValues { hash: used_hash(&columns, row, request.payload.images()), columns })
     };
     match id.and_then(|id| render(plan, task, row, id.as_deref())) {
-        Ok((keys, request)) => {
+        Ok((keys, mut request)) => {
+            let has_files = !request.payload.images().is_empty();
+            request.unread = has_files.then(|| broken_row_key(&record.raw(), &plan.tasks[task].template_text));
             (hashes.used, hashes.request) = (used(&request), keys.shared);
             Prepared { key: keys.own, hashes, what: What::Ask(request) }
         }
@@ -181,6 +185,7 @@ fn render(plan: &Plan, index: usize, row: &Row, id: Option<&[u8]>) -> Result<(Ke
         params,
         as_written,
         model: own.model,
+        unread: None,
     };
     fits(endpoint, &request.payload, &model.alias)?;
     let payload = request.payload.json().get();

@@ -159,6 +159,13 @@ impl Trail {
         }
     }
 
+    /// The line of a row whose files cannot be read any more. They are what it is known by, so it has another key; and who
+    /// asks the same may have them under another name.
+    pub fn unread(self, key: Key, failure: Failure) -> OutcomeLine {
+        let hashes = Hashes { request: None, ..self.hashes };
+        Self { key, hashes, ..self }.failed(failure)
+    }
+
     /// The line of a row that fails without a further call.
     pub fn failed(self, failure: Failure) -> OutcomeLine {
         let mut line = self.line();

@@ -8,9 +8,9 @@ use futures::FutureExt;
 use futures::future::select_all;
 use tokio::time::Instant;
 
-use super::asking::reask;
+use super::asking::{Turn, reask};
 use super::budget::{Refused, Reservation};
-use super::call::{Called, Rejected};
+use super::call::{Called, NotSent, Rejected};
 use super::hedge::Outgoing;
 use super::prepare::Request;
 use super::recorder::Message;
@@ -23,7 +23,7 @@ use crate::event::StopReason;
 use crate::limit::{Admission, Need, Refusal, Standing};
 use crate::provider::{CallError, ModelRequest};
 use crate::retry::{History, Next, OnInvalid, decide};
-use crate::types::{Failure, FailureKind, Money, Payload};
+use crate::types::{Failure, FailureKind, Money};
 
 /// What is known of an outage is looked at again this often, by each row that waits for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
@@ -63,8 +63,7 @@ impl Life {
         let upstream = &shared.upstreams[self.walk.stop(at).upstream];
         let mut reserved = None;
         loop {
-            let stop = self.walk.stop(at);
-            stop.way = stop.asking.now();
+            self.walk.stop(at).take_way();
             // Longer each time that it is asked again with what was wrong.
             let request = self.model_request(at, upstream);
             let need = upstream.need(&request);
@@ -87,7 +86,9 @@ impl Life {
                 admission.give_back();
                 continue;
             }
-            let money = reserved.take().or_else(|| shared.budget.try_reserve(self.request.task, worst_cost));
+            // While it waited for money, the request may have become a longer one.
+            let reserved_before = reserved.take().filter(|money: &Reservation| money.covers(worst_cost));
+            let money = reserved_before.or_else(|| shared.budget.try_reserve(self.request.task, worst_cost));
             let Some(money) = money else {
                 // Others may send while this one waits for money.
                 admission.give_back();
@@ -100,7 +101,8 @@ impl Life {
             match self.ask(Outgoing { at, upstream, request, need, worst_cost, admission, money }).await {
                 Ok(None) => {}
                 Ok(Some(visit)) => return visit,
-                Err(error) => {
+                Err(NotSent::Unread(failure)) => return Visit::Unread(failure),
+                Err(NotSent::Unnoted(error)) => {
                     shared.tell(Message::Broken(error)).await;
                     return Visit::Left;
                 }
@@ -257,15 +259,15 @@ impl Life {
     fn next_step(&mut self, at: usize, upstream: &Upstream, called: &Called, error: &CallError, member: usize) -> Step {
         let kind = error.failure.kind;
         let down = called.standing == Standing::Open || called.probe;
-        let longer = called.rejected.as_ref().and_then(|rejected| self.reask(at, upstream, rejected));
+        let turn = called.rejected.as_ref().and_then(|rejected| self.reask(at, upstream, rejected));
         let answer = self.shared.plan.job.tasks[self.request.task].answer.as_ref();
-        let stop = self.walk.stop(at);
-        let other_way = kind == FailureKind::InvalidRequest && stop.asking.step_down(stop.way, &error.failure);
+        let (stop, own) = (self.walk.stop(at), &self.request.params);
+        let other_way = kind == FailureKind::InvalidRequest && stop.asking.step_down(stop.way, &error.failure, own);
         let tries = &mut stop.tries;
         let history = History {
             other_way,
             on_invalid: answer.map(|answer| answer.on_invalid).unwrap_or_default(),
-            may_reask: longer.is_some() && answer.is_some_and(|answer| tries.reasks < answer.max_reasks),
+            may_reask: turn.is_some() && answer.is_some_and(|answer| tries.reasks < answer.max_reasks),
             truncated: called.rejected.as_ref().is_some_and(|rejected| rejected.truncated),
             ..count(tries, upstream, error, member)
         };
@@ -285,7 +287,7 @@ impl Life {
             Next::Reask => {
                 tries.counted -= 1;
                 tries.reasks += 1;
-                self.walk.stop(at).conversation = longer;
+                self.walk.stop(at).turns.extend(turn);
                 Step::Again { pause: Duration::ZERO }
             }
             Next::RetryAfter(pause) if self.spent + pause >= upstream.row_timeout => {
@@ -301,15 +303,16 @@ impl Life {
         }
     }
 
-    /// The conversation with what is wrong with its last answer; `None` where nothing was said, or it would be too long.
-    fn reask(&self, at: usize, upstream: &Upstream, rejected: &Rejected) -> Option<Payload> {
+    /// What the model is told of its last answer; `None` where nothing was said, or the conversation would be too long.
+    fn reask(&self, at: usize, upstream: &Upstream, rejected: &Rejected) -> Option<Turn> {
         let so_far = self.model_request(at, upstream).payload;
-        let longer = reask(&so_far, rejected.said.as_deref()?, &rejected.why)?;
-        let Request { task, endpoint, model, as_written, .. } = self.request;
+        let turn = Turn::new(rejected.said.clone()?, rejected.why.clone());
+        let payload = reask(&so_far, std::iter::once(&turn))?;
+        let Request { task, endpoint, model, as_written, unread, .. } = self.request;
         let request =
-            Request { task, endpoint, model, payload: longer, params: self.request.params.clone(), as_written };
+            Request { task, endpoint, model, payload, params: self.request.params.clone(), as_written, unread };
         let fits = !upstream.is_too_long(&request, &self.walk.look(at).params);
-        fits.then_some(request.payload)
+        fits.then_some(turn)
     }
 
     /// Waits while the run is paused, out of all lines.
@@ -339,10 +342,9 @@ impl Life {
     pub(super) fn model_request(&self, at: usize, upstream: &Upstream) -> ModelRequest {
         let (stop, own) = (self.walk.look(at), &self.request.params);
         let way = stop.asking.way(stop.way);
-        let payload = match &stop.conversation {
-            Some(conversation) => conversation.clone(),
-            None => way.payload(&self.request.payload, own),
-        };
+        let asked = way.payload(&self.request.payload, own);
+        let longer = if stop.turns.is_empty() { None } else { reask(&asked, stop.turns.iter()) };
+        let payload = longer.unwrap_or(asked);
         ModelRequest {
             model: Arc::clone(&upstream.wire),
             endpoint: self.request.endpoint_at(upstream.endpoint),

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::asking::Asking;
+use super::asking::{Asking, Turn};
 use super::estimate::input_tokens;
 use super::plan::Choice;
 use super::prepare::Request;
 use super::upstream::Upstream;
-use crate::types::{Failure, FailureKind, Payload};
+use crate::types::{Failure, FailureKind};
 
 /// A row's way along its route. It may come by a model again: one that was down may be back.
 pub(super) struct Walk {
@@ -29,8 +29,8 @@ pub(super) struct WalkStop {
     pub asking: Arc<Asking>,
     /// The number of the way in which it is asked.
     pub way: usize,
-    /// What it is asked after an answer that was not valid.
-    pub conversation: Option<Payload>,
+    /// Its answers that were not valid, of which it is told.
+    pub turns: Vec<Turn>,
     pub tries: Tries,
     /// It has failed the row for good.
     spent: bool,
@@ -51,6 +51,11 @@ pub(super) struct Tries {
 }
 
 impl WalkStop {
+    /// From now on it is asked in the way that is known to be taken.
+    pub fn take_way(&mut self) {
+        self.way = self.asking.now();
+    }
+
     /// While the row waited in line, others found out that the model is to be asked in another way.
     pub fn is_outdated(&self) -> bool {
         self.way != self.asking.now()
@@ -64,7 +69,7 @@ impl Walk {
             params: Arc::clone(&choice.params),
             asking: Arc::clone(&choice.asking),
             way: choice.asking.now(),
-            conversation: None,
+            turns: Vec::new(),
             tries: Tries::default(),
             spent: false,
             passed_by: false,

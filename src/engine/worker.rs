@@ -98,6 +98,8 @@ pub(super) enum Visit {
     Unavailable,
     /// A model that comes before it can be asked again.
     BackToStart,
+    /// A file that goes with the row cannot be read any more.
+    Unread(Failure),
 }
 
 /// The call that a row ends with.
@@ -116,6 +118,8 @@ enum Round {
     /// Models are left that cannot be asked now.
     Waits,
     Again,
+    /// A file that goes with the row cannot be read any more.
+    Unread(Failure),
 }
 
 impl Life {
@@ -125,6 +129,7 @@ impl Life {
                 Round::End(last) => return self.end(*last).await,
                 Round::Left => return,
                 Round::Over => return self.fail().await,
+                Round::Unread(failure) => return self.fail_unread(failure).await,
                 Round::Again => {}
                 Round::Waits => {
                     if !self.wait_for_a_model().await {
@@ -153,6 +158,7 @@ impl Life {
                     waits = true;
                 }
                 Visit::BackToStart => return Round::Again,
+                Visit::Unread(failure) => return Round::Unread(failure),
             }
         }
         if waits { Round::Waits } else { Round::Over }
@@ -180,6 +186,16 @@ impl Life {
         let line = self.trail.failed(failure);
         let permits = Permits { window: Some(self.window), ..Permits::default() };
         tell_outcome(&self.shared, line, None, permits, self.lead).await;
+    }
+
+    /// The row's end where nothing more can be sent for it. Whoever waits for its answer asks then.
+    async fn fail_unread(self, failure: Failure) {
+        if self.has_answer {
+            return keep_answer(&self.shared, self.window).await;
+        }
+        let line = self.trail.unread(self.request.unread.unwrap_or(self.key), failure);
+        let permits = Permits { window: Some(self.window), ..Permits::default() };
+        tell_outcome(&self.shared, line, None, permits, None).await;
     }
 
     /// Tells of an attempt at a model that the row did not go to.

@@ -31,7 +31,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use serde_json::{Map, Value};
 
-use crate::types::{Billing, Endpoint, Failure, Payload, RateReport, Usage};
+use crate::types::{Billing, Endpoint, Failure, FailureKind, Payload, RateReport, Usage};
 
 pub use error::ProviderError;
 pub use format::{AnswerFormat, AnswerMode};
@@ -106,4 +106,13 @@ pub struct CallError {
     pub possibly_billed: bool,
     /// The reply as received, where there was one.
     pub body: Option<Bytes>,
+}
+
+impl CallError {
+    /// Nothing was sent, as a file that goes with the request cannot be read as the row was known by it. No server's error is
+    /// of this kind.
+    #[must_use]
+    pub fn is_unsent(&self) -> bool {
+        self.failure.kind == FailureKind::Template
+    }
 }

@@ -1,9 +1,12 @@
 //! Images that rows name: what they are known by, and what becomes of a row whose image cannot be sent.
 
 use std::fs;
+use std::time::Duration;
 
+use overnight::event::Summary;
 use serde_json::{Value, json};
 
+use crate::night::{Night, TOP};
 use crate::world::{SimServer, World};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nbytes of a picture";
@@ -88,4 +91,65 @@ fn a_budget_sets_aside_what_an_image_may_cost() {
     assert_eq!(run(&world, 5)["attempts"], 0);
     world.write("job.toml", job.replace("0.05", "0.06"));
     assert_eq!(run(&world, 0)["attempts"], 1);
+}
+
+/// Rows with these photos, of which one is sent at a time; the first of them takes a while.
+fn slideshow(photos: &[&str], more: &str) -> Night {
+    let job = format!(
+        "{TOP}\n[tasks.tag]\nmodel = \"p/m\"\nprompt = \"What is this?\"\nimages = [\"{{{{ photo }}}}\"]\n\
+         [providers.p]\nbase_url = \"https://p.example/v1\"\n[run]\nconcurrency = 1\n{more}\n"
+    );
+    let night = Night::new(&job, photos.iter().map(|photo| json!({"id": photo, "photo": photo})));
+    for photo in photos {
+        night.world.write(photo, [PNG, photo.as_bytes()].concat());
+    }
+    night
+}
+
+/// Runs it, and does this while the first call is out and all rows are read.
+async fn run_and(night: &Night, meanwhile: impl FnOnce()) -> Summary {
+    let change = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        meanwhile();
+    };
+    tokio::join!(night.run(), change).0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_image_goes_away_while_it_waits_is_not_sent_and_comes_again_with_its_image() {
+    for gone in [true, false] {
+        let mut night = slideshow(&["a.png", "b.png", "c.png"], "");
+        let p = night.provider("p", json!({ "latency": "10s" }));
+        let b = night.world.path("b.png");
+        let change = || if gone { fs::remove_file(&b).unwrap() } else { fs::write(&b, PNG).unwrap() };
+        let summary = run_and(&night, change).await;
+        assert_eq!((summary.exit_code, summary.attempts, p.sent()), (4, 2, 2), "{gone}");
+        assert_eq!((summary.rows.succeeded, summary.rows.failed), (2, 1));
+        let error = &night.errors()[0];
+        assert_eq!(
+            (&error["error"]["kind"], &error["attempts"], &error["trail"]),
+            (&json!("template"), &json!(0), &json!([]))
+        );
+        assert!(error["error"]["message"].as_str().unwrap().contains("b.png"), "{error}");
+        assert_eq!(summary.possibly_billed.attempts, 0);
+
+        if gone {
+            let still = night.run().await;
+            assert_eq!((still.exit_code, still.attempts, still.rows.failed_before), (0, 0, 1));
+        }
+        night.world.write("b.png", [PNG, b"b.png"].concat());
+        let again = night.run().await;
+        assert_eq!((again.exit_code, again.attempts, again.rows.succeeded), (0, 1, 3), "{gone}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_for_others_too_and_loses_its_image_leaves_the_asking_to_them() {
+    let mut night = slideshow(&["a.png", "b.png", "c.png"], "dedupe = true");
+    night.world.write("c.png", night.world.read_bytes("b.png"));
+    let p = night.provider("p", json!({ "latency": "10s" }));
+    let b = night.world.path("b.png");
+    let summary = run_and(&night, || fs::remove_file(b).unwrap()).await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded, summary.rows.failed), (4, 2, 1), "{:?}", night.errors());
+    assert_eq!((summary.attempts, p.sent(), &night.errors()[0]["id"]), (2, 2, &json!("b.png")));
 }

@@ -16,6 +16,7 @@
 //! - `docs`: what the documents say of commands, keys, defaults, kinds and exit codes is so
 //! - `endpoints`: completions, embeddings and responses, from the job file to the results
 //! - `export`: what is done so far, written out; results to a pipe
+//! - `formatdown`: a form of answer that a model does not take, and what is asked instead
 //! - `formats`: data sets in and out as files of each format
 //! - `hedge`: a second call beside one that takes far too long
 //! - `images`: what they are known by, and rows whose image cannot be sent
@@ -69,6 +70,7 @@ mod disk;
 mod docs;
 mod endpoints;
 mod export;
+mod formatdown;
 mod formats;
 mod hedge;
 mod images;

@@ -36,6 +36,8 @@ pub struct Provider {
     revoked_after: AtomicUsize,
     /// This one call comes with a wrong key.
     refused: AtomicUsize,
+    /// After so many calls the server knows no `response_format`.
+    text_only_after: AtomicUsize,
     born: Instant,
     attempt: Mutex<Duration>,
     sent: AtomicUsize,
@@ -85,6 +87,7 @@ impl Night {
             face: face(Arc::clone(&sim)),
             revoked_after: AtomicUsize::new(usize::MAX),
             refused: AtomicUsize::new(usize::MAX),
+            text_only_after: AtomicUsize::new(usize::MAX),
             sim,
             born: Instant::now(),
             attempt: Mutex::new(ATTEMPT),
@@ -189,11 +192,21 @@ impl Provider {
         self.refused.store(number, Ordering::Relaxed);
     }
 
+    pub fn text_only_after(&self, calls: usize) {
+        self.text_only_after.store(calls, Ordering::Relaxed);
+    }
+
     async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
         let sent = self.born.elapsed();
-        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let mut body: Value = serde_json::from_slice(&request.body).unwrap();
         self.bodies.lock().unwrap().push(request.body.clone());
         let before = self.sent.fetch_add(1, Ordering::Relaxed);
+        let mut request = request;
+        if before >= self.text_only_after.load(Ordering::Relaxed) && body.get("response_format").is_some() {
+            // The simulator's model of that kind.
+            body["model"] = json!("text-only");
+            request.body = body.to_string().into();
+        }
         let revoked =
             before >= self.revoked_after.load(Ordering::Relaxed) || before == self.refused.load(Ordering::Relaxed);
         let face = if revoked { &SimTransport::with_key(Arc::clone(&self.sim), "revoked") } else { &self.face };
