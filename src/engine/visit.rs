@@ -372,6 +372,7 @@ fn count(tries: &mut Tries, upstream: &Upstream, error: &CallError, member: usiz
         answered_before: upstream.answered_before(member, kind),
         confirmations: upstream.count_failure(member, kind),
         retryable: error.retryable,
+        told_wait: error.retry_after.is_some_and(|wait| !wait.is_zero()),
         other_way: false,
         on_invalid: OnInvalid::default(),
         may_reask: false,

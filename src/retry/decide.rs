@@ -12,7 +12,7 @@ const TIMEOUT_TRIES: u32 = 3;
 /// provider's.
 const CONFIRMATIONS: u32 = 3;
 
-/// A provider without capacity needs more than the usual pause.
+/// A provider without capacity that does not say when to come back needs more than the usual pause.
 const OVERLOADED_FLOOR: Duration = Duration::from_secs(5);
 
 /// What happened before, as far as it matters for what comes next.
@@ -29,6 +29,8 @@ pub struct History {
     pub confirmations: u32,
     /// What the provider itself said about trying again (`x-should-retry`).
     pub retryable: Option<bool>,
+    /// The provider said when to come back: its line is closed until then, for all rows.
+    pub told_wait: bool,
     /// The request can be put in a way that the provider did not refuse.
     pub other_way: bool,
     /// What the task wants done about an answer that breaks its rules.
@@ -77,7 +79,7 @@ pub fn decide(
             if history.retryable == Some(false) {
                 Next::Fallback
             } else {
-                retry(OVERLOADED_FLOOR)
+                retry(if history.told_wait { Duration::ZERO } else { OVERLOADED_FLOOR })
             }
         }
         FailureKind::Timeout => {
@@ -182,6 +184,7 @@ mod tests {
         answered_before: true,
         confirmations: 1,
         retryable: None,
+        told_wait: false,
         other_way: false,
         on_invalid: OnInvalid::Fallback,
         may_reask: true,
@@ -261,6 +264,14 @@ mod tests {
         assert_eq!(next(FailureKind::InvalidRequest, yes), again(500));
         assert_eq!(next(FailureKind::InvalidRequest, History { attempts_on_model: 5, ..yes }), Next::GiveUp);
         assert_eq!(next(FailureKind::RateLimited, no), Next::Requeue);
+    }
+
+    #[test]
+    fn a_wait_that_is_told_stands_in_for_the_one_that_a_lack_of_capacity_needs() {
+        assert_eq!(next(FailureKind::Overloaded, FIRST), again(10_000));
+        let told = History { told_wait: true, ..FIRST };
+        assert_eq!(next(FailureKind::Overloaded, told), again(500));
+        assert_eq!(next(FailureKind::Overloaded, History { attempts_on_model: 5, ..told }), Next::Fallback);
     }
 
     #[test]

@@ -308,7 +308,7 @@ impl Plan<'_> {
             Some(Fault::ContextLength) => {
                 ApiError::context_length(self.prompt_tokens.saturating_sub(1), self.prompt_tokens).reply()
             }
-            Some(Fault::Overloaded) => ApiError::overloaded().reply(),
+            Some(Fault::Overloaded) => ApiError::overloaded().after(self.wait).telling(hint).reply(),
             Some(Fault::Html) => html_reply(),
             Some(Fault::ErrorIn200) => error_in_200(),
             Some(

@@ -100,6 +100,11 @@ impl ApiError {
         Self { hint, ..self }
     }
 
+    /// The same error, which says when to come back.
+    pub(super) fn after(self, wait: Option<Duration>) -> Self {
+        Self { wait, ..self }
+    }
+
     pub(super) fn daily_quota(model: &str, wait: Duration) -> Self {
         let what = format!("Rate limit reached for {model} in organization org-sim on requests per day (RPD)");
         Self::rate_limit("requests", &what, wait)

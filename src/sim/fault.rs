@@ -88,7 +88,7 @@ pub struct ScriptStep {
     pub to: u64,
     /// What befalls them.
     pub fault: Fault,
-    /// When a `rate_limit` or `daily_quota` says to come back, in place of its own hint.
+    /// When a `rate_limit` or `daily_quota` says to come back, in place of its own hint; or an `overloaded`, which has none.
     pub hint: Option<Duration>,
 }
 
@@ -103,8 +103,8 @@ impl<'de> Deserialize<'de> for ScriptStep {
             hint: Option<Wait>,
         }
         let Written { from, to, fault, hint } = Written::deserialize(deserializer)?;
-        if hint.is_some() && !matches!(fault, Fault::RateLimit | Fault::DailyQuota) {
-            return Err(D::Error::custom("a hint goes with the faults rate_limit and daily_quota only"));
+        if hint.is_some() && !matches!(fault, Fault::RateLimit | Fault::DailyQuota | Fault::Overloaded) {
+            return Err(D::Error::custom("a hint goes with the faults rate_limit, daily_quota and overloaded only"));
         }
         Ok(Self { from, to, fault, hint: hint.map(|Wait(hint)| hint) })
     }

@@ -256,7 +256,7 @@ mod tests {
         assert!(refusal(json!({ "changes": [{ "at": 2 }, { "at": 1 }] })).contains("order of time"));
         assert!(refusal(json!({ "outages": [{ "from": 1, "to": 2, "fault": "503", "hint": "1s" }] })).contains("429"));
         let script = json!([{ "from": 1, "to": 2, "fault": "empty", "hint": 1 }]);
-        assert!(refusal(json!({ "script": script })).contains("rate_limit and daily_quota"));
+        assert!(refusal(json!({ "script": script })).contains("rate_limit, daily_quota and overloaded"));
     }
 
     #[test]

@@ -33,6 +33,21 @@ async fn a_server_error_is_tried_again_after_a_pause() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lack_of_capacity_is_waited_for_as_long_as_is_told_else_for_some_seconds() {
+    let pause = async |hint: Value| {
+        let mut night = Night::new(&job(&["m"], ""), rows(1));
+        let p = night.provider("p", json!({ "script": [hint] }));
+        assert_eq!(night.run().await.rows.succeeded, 1);
+        let calls = p.calls();
+        calls[1].sent.saturating_sub(calls[0].ended)
+    };
+    let told = pause(json!({ "from": 1, "to": 1, "fault": "overloaded", "hint": 2 })).await;
+    assert!((Duration::from_secs(2)..Duration::from_secs(3)).contains(&told), "{told:?}");
+    let untold = pause(json!({ "from": 1, "to": 1, "fault": "overloaded" })).await;
+    assert!((Duration::from_secs(5)..=Duration::from_secs(11)).contains(&untold), "{untold:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_row_falls_back_when_its_model_fails_too_often_and_fails_when_all_do() {
     let mut night = Night::new(&job(&["fail-500", "fail-503", "m"], "[retry]\nmax_attempts = 3"), rows(4));
     let p = night.provider("p", json!({}));
