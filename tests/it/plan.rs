@@ -301,3 +301,28 @@ fn a_row_of_a_known_family_is_counted_exactly() {
 
 /// Both are plain data for programs of other people.
 const _: fn(&Survey, &Explanation) -> (u64, u64) = |survey, explanation| (survey.remaining, explanation.row);
+
+#[test]
+fn what_stands_beside_the_messages_counts_once_in_what_answers_so_far_tell() {
+    let sim = SimServer::start(json!({}));
+    let told = "It looks a word up in the dictionary. ".repeat(20);
+    let tools =
+        format!(r#"tools = [{{ type = "function", function = {{ name = "look_up", description = "{told}" }} }}]"#);
+    let world = world(&sim, |job| job.replace("max_tokens = 100", &format!("max_tokens = 100, {tools}")));
+    let row = |n: u64| json!({"id": n, "task_type": "tag", "text": format!("row {n}")});
+    write_rows(&world, &(1..=60).map(row).collect::<Vec<_>>());
+    let first = Ran::from(
+        world
+            .command(&["run", "job.toml", "--limit", "30", "--set", "models.m.limits.rpm=60000", "--json"])
+            .env("P_KEY", "k")
+            .output()
+            .unwrap(),
+    );
+    let counted = first.summary()["usage"]["input_tokens"].as_u64().unwrap();
+    let plan = plan(&world, &[]);
+    let share = &plan["by_model"][0];
+    assert_eq!((&share["rows"], &share["tokens"]), (&json!(30), &json!({ "by": "observed", "answers": 30 })));
+    // The other half is like the first.
+    let expected = share["input_tokens"].as_u64().unwrap();
+    assert!(expected.abs_diff(counted) * 20 <= counted, "{expected} expected, {counted} counted of as many rows");
+}

@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 
 use super::measure::Ratio;
+use super::share::{params_tokens, with_params};
 use crate::engine::RunError;
 use crate::engine::estimate::Experience;
 use crate::engine::ground::{Answers, Ground};
+use crate::engine::plan::Plan;
 use crate::engine::prepare::Request;
 use crate::token::estimated;
 
@@ -56,11 +58,12 @@ impl Experiences {
         self.inputs.contains_key(&offset)
     }
 
-    /// Takes in how our estimate of a request compares with what was counted of it.
-    pub fn compare(&mut self, offset: u64, request: &Request) {
-        if let Some((place, counted)) = self.inputs.remove(&offset) {
-            self.ratios.entry(place).or_default().add(counted, estimated(request.payload.json().get()).total());
-        }
+    /// Takes in how our estimate of a request, with what stands beside its messages, compares with what was counted of it.
+    pub fn compare(&mut self, offset: u64, plan: &Plan, request: &Request) {
+        let Some(((task, upstream), counted)) = self.inputs.remove(&offset) else { return };
+        let Some(choice) = plan.tasks[task].all_choices().find(|choice| choice.upstream == upstream) else { return };
+        let count = with_params(estimated(request.payload.json().get()), params_tokens(choice, request));
+        self.ratios.entry((task, upstream)).or_default().add(counted, count.total());
     }
 
     /// What the provider counts for each of our tokens: of this task, else of the model's other tasks.

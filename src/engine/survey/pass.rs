@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::experience::{Experiences, Place};
-use super::share::{Asks, Duplicates, Share};
+use super::share::{Asks, Duplicates, Share, params_tokens};
 use super::{DedupeSaves, ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable};
 use crate::engine::RunError;
 use crate::engine::budget::{Written, spent, word, written};
 use crate::engine::change::{Change, Difference};
-use crate::engine::estimate::{FirstCall, InputRange, Load, Range, duration, output_tokens, params_bytes};
+use crate::engine::estimate::{FirstCall, InputRange, Load, Range, duration, output_tokens};
 use crate::engine::feed::Standing;
 use crate::engine::ground::{Ground, Reason, Record};
 use crate::engine::key::{canonical_object, row_hash};
@@ -19,7 +19,7 @@ use crate::job::OnChange;
 use crate::source;
 use crate::store::StateReader;
 use crate::token::Tokenizer;
-use crate::types::{FailureKind, Money, RunKind};
+use crate::types::{FailureKind, Money, Purpose};
 
 /// The pass under way.
 pub(super) struct Pass<'a> {
@@ -94,7 +94,7 @@ impl<'a> Pass<'a> {
         if self.experience.counted(offset)
             && let What::Ask(request) = prepared.unwrap_or_else(|| prepare(&self.ground.plan, row)).what
         {
-            self.experience.compare(offset, &request);
+            self.experience.compare(offset, &self.ground.plan, &request);
         }
     }
 
@@ -108,10 +108,7 @@ impl<'a> Pass<'a> {
         let asks = Asks {
             payload: &request.payload,
             hash: request_hash(request, &call),
-            params_tokens: (params_bytes(&call.choice.params)
-                + params_bytes(&request.params)
-                + call.choice.asking.way(0).bytes())
-            .div_ceil(4),
+            params_tokens: params_tokens(call.choice, request),
             output: output_tokens(call.output_cap, &self.experience.get(place)),
         };
         let new = || Share::new((self.tokenizer_of)(&plan.model(place.1).wire));
@@ -192,7 +189,7 @@ impl<'a> Pass<'a> {
         let of = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
             let costs = shares.iter().filter(|share| name.is_none_or(|name| share.task == name));
-            let (spent_usd, per) = (spent(&ledger, RunKind::Job, max.period, name, &now), word(max.period));
+            let (spent_usd, per) = (spent(&ledger, &Purpose::JOB, max.period, name, &now), word(max.period));
             let expected_usd = costs.filter_map(|share| share.cost_usd.expected).sum();
             OverBudget { key, max_usd: max.amount, per, spent_usd, expected_usd }
         };

@@ -2,7 +2,9 @@
 
 use super::measure::{Measure, Ratio};
 use super::{Cacheable, TokenSource};
-use crate::engine::estimate::{InputRange, Range};
+use crate::engine::estimate::{InputRange, Range, params_bytes};
+use crate::engine::plan::Choice;
+use crate::engine::prepare::Request;
 use crate::token::{TokenCount, Tokenizer};
 use crate::types::Payload;
 
@@ -106,6 +108,11 @@ impl Prefix {
         let common = first.json().get().as_bytes()[..self.length].iter().zip(json);
         self.length = common.take_while(|(one, other)| one == other).count();
     }
+}
+
+/// What stands beside a request's messages, such as tools and a schema, in about so many tokens.
+pub(super) fn params_tokens(choice: &Choice, request: &Request) -> u64 {
+    (params_bytes(&choice.params) + params_bytes(&request.params) + choice.asking.way(0).bytes()).div_ceil(4)
 }
 
 /// A count with what stands beside the messages.
