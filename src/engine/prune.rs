@@ -1,9 +1,12 @@
 //! Forgets what no row of today's input takes from the record.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::Serialize;
 
 use super::RunError;
 use super::ground::Ground;
+use super::key::row_hash;
 use super::lock::{self, IfLocked};
 use super::matching::Matching;
 use super::recorder::{Watcher, now_ms};
@@ -13,7 +16,8 @@ use super::shutdown::Stop;
 use crate::event::Event;
 use crate::job::Job;
 use crate::source::Record;
-use crate::store::{Needed, Pruned, StateDir, Store};
+use crate::store::{End, Needed, Pruned, StateDir, StateReader, Store};
+use crate::types::RowHash;
 
 /// How a job is pruned.
 pub struct PruneOptions {
@@ -55,8 +59,9 @@ pub struct Forgotten {
     pub attempts: u64,
 }
 
-/// Forgets the outcomes that no row of the whole input takes; what was paid for them stays in the totals. `None` where
-/// nothing has been recorded yet.
+/// Forgets the outcomes that no row of the whole input takes; what was paid for them stays in the totals. What
+/// comparisons got stays while their row is in the input as it was: the job may yet be asked of that model. `None` where nothing
+/// has been recorded yet.
 ///
 /// # Errors
 /// Where a run could not begin, the lock is held, or something cannot be read or written; then nothing is forgotten.
@@ -72,7 +77,7 @@ pub async fn prune(job: Job, mut options: PruneOptions) -> Result<Option<Pruning
     let ground = Ground::open(job)?;
     let Some(reader) = ground.state() else { return Ok(None) };
     let (count, pruned) = if options.dry_run {
-        let (needed, count) = needed(&ground, ground.record()?.matching)?;
+        let (needed, count) = needed(&ground, ground.record()?.matching, Compared::of(reader)?)?;
         (count, reader.pruned(&needed)?)
     } else {
         forget(&ground, &state, &mut options.watcher)?
@@ -97,7 +102,8 @@ fn forget(ground: &Ground, state: &StateDir, watcher: &mut Watcher) -> Result<(C
     let matching = Matching::of_run(&ground.plan, &ground.input, state, &mut store)?;
     // Rows that the job leaves out are not matched by a run, so only a run by number knows of all.
     let whole = matches!(matching, Matching::ByNumber(_)) || ground.plan.filter.is_none();
-    let (needed, count) = needed(ground, matching)?;
+    let compared = Compared::of(&StateReader::beside(state, &store)?)?;
+    let (needed, count) = needed(ground, matching, compared)?;
     if ground.input.refreshed_fingerprint()? != ground.input.fingerprint() {
         return Err(RunError::InputChanged);
     }
@@ -115,12 +121,12 @@ struct Count {
 ///
 /// Those that the job leaves out come last: they may have what the others leave, so that a filter costs no call when it
 /// goes, and none today.
-fn needed(ground: &Ground, mut matching: Matching) -> Result<(Needed, Count), RunError> {
+fn needed(ground: &Ground, mut matching: Matching, mut compared: Compared) -> Result<(Needed, Count), RunError> {
     let (plan, input) = (&ground.plan, &ground.input);
     let selection = Selection::new(plan, input, &Subset::default())?;
     let (mut needed, mut count) = (Needed::default(), Count::default());
     let is_by_number = matches!(matching, Matching::ByNumber(_));
-    let mut left_out = false;
+    let (mut left_out, mut of_comparisons) = (false, Vec::new());
     let mut take = |record: &Record, selected: bool| -> Result<(), RunError> {
         let (end, _) = matching.find(plan, record)?;
         count.rows += u64::from(selected);
@@ -136,6 +142,7 @@ fn needed(ground: &Ground, mut matching: Matching) -> Result<(Needed, Count), Ru
     for record in input.records()? {
         let record = record?;
         any = true;
+        of_comparisons.append(&mut compared.take(&record));
         let selected = selection.takes(plan, &record);
         if selected || is_by_number {
             take(&record, selected)?;
@@ -155,5 +162,30 @@ fn needed(ground: &Ground, mut matching: Matching) -> Result<(Needed, Count), Ru
             }
         }
     }
+    needed.besides.append(&mut of_comparisons);
     Ok((needed, count))
+}
+
+/// How rows ended in comparisons, by what they said: what another model answered than the job asks has a key of its own.
+struct Compared(HashMap<RowHash, Vec<End>>);
+
+impl Compared {
+    fn of(state: &StateReader) -> Result<Self, RunError> {
+        let (mut ends, mut replaced) = (Vec::new(), HashSet::new());
+        for outcome in state.outcomes()? {
+            let outcome = outcome?;
+            replaced.extend(outcome.ended.replaces);
+            ends.extend(outcome.row_hash.filter(|_| outcome.ended.end.compared).map(|row| (row, outcome.ended.end)));
+        }
+        let mut by_row: HashMap<RowHash, Vec<End>> = HashMap::new();
+        for (row, end) in ends.into_iter().filter(|(_, end)| !replaced.contains(&end.offset)) {
+            by_row.entry(row).or_default().push(end);
+        }
+        Ok(Self(by_row))
+    }
+
+    /// Those of this row.
+    fn take(&mut self, record: &Record) -> Vec<End> {
+        if self.0.is_empty() { Vec::new() } else { self.0.remove(&row_hash(&record.raw())).unwrap_or_default() }
+    }
 }

@@ -242,3 +242,27 @@ fn nothing_is_forgotten_while_a_run_is_on_or_without_its_input() {
     // A start puts on record what a kill left in flight.
     assert!(lines.starts_with(&log), "{lines}");
 }
+
+#[test]
+fn answers_of_a_comparison_stay_while_their_row_is_there() {
+    let job = Job::new("0ms");
+    job.input(1..=20);
+    let args = ["compare", "job.toml", "--models", "short,long", "--sample", "10", "--json"];
+    let told = job.ran(&args, 4).summary();
+    // Another prompt: what it sends has nothing to do with these answers.
+    job.ask("New", "fallback = [\"long\"]");
+    job.ran(&RUN, 0);
+    assert_eq!(job.ran(&PRUNE, 0).summary()["forgotten"]["outcomes"], 0);
+    job.ask("Old", "fallback = [\"long\"]");
+    let again = job.ran(&args, 0).summary();
+    assert_eq!((&again["attempts"], &again["models"]), (&json!(0), &told["models"]));
+    // `run` pays for none of them again, whichever of the models is its first.
+    let paid = job.sim.ledger().by_model["long"].requests;
+    let ran = job.ran(&["run", "job.toml", "--model", "long", "--json"], 0).summary();
+    assert_eq!(job.sim.ledger().by_model["long"].requests, paid + 10, "{ran}");
+    // Rows that are gone take theirs along.
+    job.input(30..=40);
+    job.ran(&RUN, 0);
+    let pruned = job.ran(&PRUNE, 0).summary();
+    assert_eq!((&pruned["kept"], &pruned["without_outcome"]), (&json!(11), &json!(0)), "{pruned}");
+}
