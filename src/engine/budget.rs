@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use crate::event::UsedUp;
 use crate::job::{Job, MaxCost, Period, Task};
-use crate::types::{Ledger, Money, RunKind};
+use crate::types::{Ledger, Money, Purpose};
 
 /// Tells the time here: days and months are those of the calendar on the wall.
 pub(super) type Clock = Box<dyn Fn() -> Zoned + Send + Sync>;
@@ -81,11 +81,11 @@ type Answer = (Waiting, Result<(), Refused>);
 
 impl Budget {
     /// The budgets of the job, less what was spent before: in the run that goes on, on this day, in this month.
-    pub fn new(job: &Job, ledger: &Ledger, kind: RunKind, clock: Clock) -> Self {
+    pub fn new(job: &Job, ledger: &Ledger, purpose: &Purpose, clock: Clock) -> Self {
         let now = clock();
         let cap = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
-            let (spent, until) = (spent(ledger, kind, max.period, name, &now), end_of(max.period, &now));
+            let (spent, until) = (spent(ledger, purpose, max.period, name, &now), end_of(max.period, &now));
             Cap { key, max, task, until, spent, reserved: Money::ZERO, refused: None }
         };
         let caps: Vec<Cap> = written(job).map(cap).collect();
@@ -327,10 +327,10 @@ pub(super) const fn word(period: Period) -> Option<&'static str> {
     }
 }
 
-/// What counts against a budget of this period so far, for a run of this kind.
-pub(super) fn spent(ledger: &Ledger, kind: RunKind, period: Period, task: Option<&str>, now: &Zoned) -> Money {
+/// What counts against a budget of this period so far, for a run for this.
+pub(super) fn spent(ledger: &Ledger, purpose: &Purpose, period: Period, task: Option<&str>, now: &Zoned) -> Money {
     if period == Period::Run {
-        return ledger.open(kind).map(|run| run.charged.of(task)).unwrap_or_default();
+        return ledger.open(purpose).map(|run| run.charged.of(task)).unwrap_or_default();
     }
     let ms = |time: Timestamp| u64::try_from(time.as_millisecond()).unwrap_or(0);
     let (from, until) = (begin_of(period, now), end_of(period, now).unwrap_or(Timestamp::MAX));

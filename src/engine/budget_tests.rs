@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 use super::budget::{Budget, Refused, Reservation};
 use crate::job::{Job, JobArgs, load};
-use crate::types::{AttemptLine, Key, Ledger, LogLine, Money, RunEndLine, RunKind, RunLine};
+use crate::types::{AttemptLine, Key, Ledger, LogLine, Money, Purpose, RunEndLine, RunKind, RunLine};
 
 const TAG: usize = 0;
 const SUM: usize = 1;
@@ -42,7 +42,7 @@ fn zoned(text: &str) -> Zoned {
 }
 
 fn budget(run: &str, tag: &str, sum: &str) -> Budget {
-    Budget::new(&job(run, tag, sum), &Ledger::default(), RunKind::Job, Box::new(|| zoned("2026-03-01T12:00[UTC]")))
+    Budget::new(&job(run, tag, sum), &Ledger::default(), &Purpose::JOB, Box::new(|| zoned("2026-03-01T12:00[UTC]")))
 }
 
 /// What happens to a reservation at once; `None`: it waits.
@@ -190,7 +190,7 @@ fn line(at: &str, task: &str, cost: &str) -> LogLine {
 /// Two runs, the second of which goes on; the time is given here.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    let run = |run| LogLine::Run(RunLine { run, at: 0, offset: 0, kind: RunKind::Job });
+    let run = |run| LogLine::Run(RunLine { run, at: 0, offset: 0, kind: RunKind::Job, about: None });
     for line in [
         run(1),
         line("2026-02-28T23:59[Asia/Kolkata]", "tag", "100"),
@@ -212,7 +212,7 @@ fn what_earlier_runs_spent_counts_by_run_day_and_month_of_the_calendar_here() {
         let job = job(run, tag, "");
         let of = |worst: &str| {
             let budget =
-                Budget::new(&job, &ledger(), RunKind::Job, Box::new(|| zoned("2026-03-30T02:00[Asia/Kolkata]")));
+                Budget::new(&job, &ledger(), &Purpose::JOB, Box::new(|| zoned("2026-03-30T02:00[Asia/Kolkata]")));
             budget.try_reserve(TAG, Some(usd(worst))).is_some()
         };
         assert!(of(rest) && !of(&format!("{rest}1")), "{run} {tag}: {rest}");
@@ -232,7 +232,7 @@ fn a_new_day_brings_new_money_and_what_is_out_counts_when_it_ends() {
     let budget = Budget::new(
         &job("\"1/day\"", "", ""),
         &Ledger::default(),
-        RunKind::Job,
+        &Purpose::JOB,
         Box::new(move || read.lock().unwrap().clone()),
     );
     taken(&budget, TAG, "0.4").settle(None);
@@ -311,7 +311,7 @@ proptest! {
     #[test]
     fn no_budget_is_ever_exceeded_and_all_are_answered(calls in proptest::collection::vec(call(), 1..80), run in 0..3_000_u64, tag in 0..2_000_u64) {
         let text = |pico: u64| format!("\"{}\"", Money::from_pico(pico));
-        let budget = Budget::new(&job(&text(run), &text(tag), ""), &Ledger::default(), RunKind::Job, Box::new(Zoned::now));
+        let budget = Budget::new(&job(&text(run), &text(tag), ""), &Ledger::default(), &Purpose::JOB, Box::new(Zoned::now));
         let books = Arc::new(Mutex::new(Books::default()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {

@@ -27,7 +27,7 @@ use crate::event::{StopReason, Summary};
 use crate::job::{Job, Model, Task};
 use crate::source::Input;
 use crate::store::{KeyIndex, LogReader, StateDir, Store};
-use crate::types::{FailureKind, Money, PossiblyBilled, RunNumber};
+use crate::types::{FailureKind, Money, PossiblyBilled, Purpose, RunKind, RunNumber};
 
 /// What is compared. The models are the route of each task of the job that is run.
 pub struct Comparing {
@@ -168,9 +168,10 @@ pub struct Agreement {
     pub other: String,
     /// Rows that both answered.
     pub rows: u64,
-    /// Rows with the same answer, blanks around it aside.
+    /// Rows with the same answer: in all fields of the schema where there is one, else to the letter, blanks around it
+    /// aside.
     pub same: u64,
-    /// Where answers are objects, the part of their fields that have the same value; else that of rows with the same
+    /// The part of the schema's fields that have the same value, on average; without a schema that of rows with the same
     /// answer. `None`: there are no rows.
     pub share: Option<f64>,
 }
@@ -230,6 +231,11 @@ impl Field {
     fn upstream(&self, at: usize) -> usize {
         let tasks = self.plans[at].tasks.len() / self.plans.len();
         self.plans[at].tasks[at * tasks].route[0].upstream
+    }
+
+    /// Comparisons of other models, or of another number of rows, are other runs.
+    pub fn purpose(&self) -> Purpose {
+        Purpose { kind: RunKind::Compare, about: Some(self.words()) }
     }
 
     /// As `status` tells it.

@@ -24,6 +24,7 @@
 
 mod asking;
 mod batch;
+mod before;
 mod board;
 mod bounds;
 mod budget;

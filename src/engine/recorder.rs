@@ -7,10 +7,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::before::JOB_BEFORE;
 use super::board::Board;
 use super::control::Pause;
 use super::dedupe::{CopyPermit, Dedupe, shared_request};
@@ -25,7 +26,7 @@ use crate::event::{Event, StopReason};
 use crate::limit::Admission;
 use crate::sink::SinkError;
 use crate::store::{End, Flight, Store, StoreError};
-use crate::types::{AttemptLine, Held, Key, LogLine, OutcomeLine, RunEndLine, RunKind, RunLine, RunNumber};
+use crate::types::{AttemptLine, Held, Key, LogLine, OutcomeLine, Purpose, RunEndLine, RunKind, RunLine, RunNumber};
 
 /// Lines are synced to disk this often.
 const SYNC_EVERY: Duration = Duration::from_millis(100);
@@ -82,11 +83,11 @@ pub(super) struct RecorderParts {
     pub stream: Option<Stream>,
     pub job_name: String,
     /// What the run is for.
-    pub kind: RunKind,
+    pub purpose: Purpose,
     /// Which part of the job it is about; `None`: all of it.
     pub part: Option<String>,
-    /// What the totals say of the job besides, where the run is not to change it.
-    pub before: Option<Value>,
+    /// What the totals say of the job besides, where the run is not to change it; empty: it has never run.
+    pub before: Option<Map<String, Value>>,
     /// How many rows the whole job had, when that was last known.
     pub whole_job: Option<u64>,
     pub price_sources: PriceSources,
@@ -106,9 +107,9 @@ pub(super) struct Recorder {
     rules: Rules,
     watcher: Watcher,
     job_name: String,
-    kind: RunKind,
+    purpose: Purpose,
     part: Option<String>,
-    before: Option<Value>,
+    before: Option<Map<String, Value>>,
     whole_job: Option<u64>,
     price_sources: PriceSources,
     /// The run that was there when the invocation began.
@@ -132,7 +133,7 @@ impl Recorder {
         let now = Instant::now();
         Self {
             flight: parts.store.flight(),
-            resumed: parts.store.ledger().open(parts.kind).map(|run| run.run),
+            resumed: parts.store.ledger().open(&parts.purpose).map(|run| run.run),
             progress: Progress::new(parts.board, parts.upstreams, parts.began, parts.held),
             store: parts.store,
             stream: parts.stream,
@@ -141,7 +142,7 @@ impl Recorder {
             rules: parts.rules,
             watcher: parts.watcher,
             job_name: parts.job_name,
-            kind: parts.kind,
+            purpose: parts.purpose,
             part: parts.part,
             before: parts.before,
             whole_job: parts.whole_job,
@@ -289,7 +290,7 @@ impl Recorder {
                 }
                 line.run = self.run()?;
                 line.at = now_ms();
-                line.compared = self.kind == RunKind::Compare;
+                line.compared = self.purpose.kind == RunKind::Compare;
                 self.progress.outcome(&line);
                 let (ended, failed) = self.progress.ended();
                 self.stop_if(self.rules.by_failures(ended, failed));
@@ -330,11 +331,11 @@ impl Recorder {
     /// The run that lines belong to; the first line begins it where no call has.
     fn run(&mut self) -> Result<RunNumber, StoreError> {
         let ledger = self.store.ledger();
-        let run = ledger.open(self.kind).map_or_else(|| ledger.next_run(), |open| open.run);
+        let run = ledger.open(&self.purpose).map_or_else(|| ledger.next_run(), |open| open.run);
         // Behind a run of another kind it is told that lines are of this one again.
         if ledger.runs.last().is_none_or(|last| last.run != run || last.ended_at.is_some()) {
-            let (at, offset, kind) = (now_ms(), self.store.log_len(), self.kind);
-            self.store.append(&LogLine::Run(RunLine { run, at, offset, kind }))?;
+            let (at, offset, Purpose { kind, about }) = (now_ms(), self.store.log_len(), self.purpose.clone());
+            self.store.append(&LogLine::Run(RunLine { run, at, offset, kind, about }))?;
         }
         if self.progress.begin(run) {
             let resumed = self.resumed == Some(run);
@@ -368,7 +369,7 @@ impl Recorder {
 
     /// Nothing remains: the next line begins a new run.
     pub fn end_run(&mut self) -> Result<(), StoreError> {
-        if let Some(run) = self.store.ledger().open(self.kind).map(|run| run.run) {
+        if let Some(run) = self.store.ledger().open(&self.purpose).map(|run| run.run) {
             self.store.append(&LogLine::RunEnd(RunEndLine { run, at: now_ms() }))?;
             self.store.write()?;
             self.store.checkpoint(true)?;
@@ -392,19 +393,23 @@ impl Recorder {
 
     fn save_totals_with(&self, state: &str, stop_reason: Option<StopReason>) -> Result<(), StoreError> {
         let price_sources = self.price_sources.after(&self.progress.totals);
-        if let Some(before) = self.before.as_ref().filter(|_| state == "stopped" || state == "finished") {
+        let has_ended = state == "stopped" || state == "finished";
+        if let Some(before) = self.before.as_ref().filter(|before| has_ended && !before.is_empty()) {
             let mut before = before.clone();
-            before["price_sources"] = serde_json::to_value(price_sources)?;
-            before["held"] = serde_json::to_value(self.progress.held())?;
-            return self.store.save_totals(&before);
+            before.insert("price_sources".to_owned(), serde_json::to_value(price_sources)?);
+            before.insert("held".to_owned(), serde_json::to_value(self.progress.held())?);
+            return self.store.save_totals(&Value::Object(before));
         }
         let (rows, pid) = (self.progress.rows(), std::process::id());
         let whole_job = self.progress.whole_job().or(self.whole_job);
-        let extra = serde_json::json!({
+        let mut extra = serde_json::json!({
             "state": state, "pid": pid, "rows": rows, "stop_reason": stop_reason, "exit_code": stop_reason.map(StopReason::exit_code), "part": self.part, "whole_job": whole_job,
             "price_sources": price_sources,
             "held": self.progress.held(),
         });
+        if let Some(before) = &self.before {
+            extra[JOB_BEFORE] = Value::Object(before.clone());
+        }
         self.store.save_totals(&extra)
     }
 

@@ -11,13 +11,14 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::RunError;
+use super::before::told_before;
 use super::board::Board;
 use super::bounds;
 use super::budget::Budget;
@@ -48,8 +49,8 @@ use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
 use crate::source::Input;
-use crate::store::{LogReader, Opened, StateDir, StateLock, StateReader, Store, read_totals};
-use crate::types::{CallNumber, Held, Key, RunKind, TrailEntry};
+use crate::store::{LogReader, Opened, StateDir, StateLock, StateReader, Store};
+use crate::types::{CallNumber, Held, Key, Purpose, RunKind, TrailEntry};
 
 /// Messages on their way to the recorder at most: enough for a batch while another is written, few enough that what they
 /// hold does not count against memory.
@@ -174,7 +175,7 @@ pub(super) struct Begun {
 pub(super) async fn begin(opened: OpenJob, about: About, options: RunOptions) -> Result<Begun, RunError> {
     let OpenJob { plan, input, state, lock, rules, began } = opened;
     let RunOptions { stop, mut watcher, transports, threads, results, fresh, warnings, .. } = options;
-    let kind = if about.compared.is_some() { RunKind::Compare } else { RunKind::Job };
+    let purpose = about.compared.as_ref().map_or(Purpose::JOB, Field::purpose);
     let connected = connect(&plan, &transports).await?;
     let archived = if fresh { state.archive(now_ms())? } else { None };
     if let Some(made) = &plan.job.made {
@@ -191,11 +192,11 @@ pub(super) async fn begin(opened: OpenJob, about: About, options: RunOptions) ->
     let upstreams = upstreams(&plan, &connected, &store.ledger().requests, now_ms());
     let given_up = plan.tasks.iter().map(|_| AtomicBool::new(false)).collect();
     let run = Run {
-        budget: Budget::new(&plan.job, store.ledger(), kind, Box::new(jiff::Zoned::now)),
+        budget: Budget::new(&plan.job, store.ledger(), &purpose, Box::new(jiff::Zoned::now)),
         plan,
         input,
         selection: Arc::new(about.selection),
-        kind,
+        purpose,
         part: about.part,
         compared: about.compared,
         retries: about.retried.is_some(),
@@ -246,7 +247,7 @@ pub(super) struct Run {
     plan: Arc<Plan>,
     input: Arc<Input>,
     selection: Arc<Selection>,
-    kind: RunKind,
+    purpose: Purpose,
     /// Which part of the job it is about; `None`: all of it.
     part: Option<String>,
     /// What is compared, where it is a comparison.
@@ -352,7 +353,7 @@ impl Run {
             selection: Arc::clone(&self.selection),
             matching,
             retried,
-            run_offset: store.ledger().open(self.kind).map(|run| run.offset),
+            run_offset: store.ledger().open(&self.purpose).map(|run| run.offset),
             unclaimed: store.outcome_count(),
             pass: Pass::default(),
             compared: self.compared.as_ref().map(|field| field.copies(store)).transpose()?,
@@ -380,11 +381,11 @@ impl Run {
             watcher,
             stream,
             job_name: self.plan.job.name.clone(),
-            kind: self.kind,
+            purpose: self.purpose.clone(),
             part: self.part.clone(),
             held: before.get("held").and_then(|held| Held::deserialize(held).ok()).unwrap_or_default(),
             // Of a comparison totals tell what it cost; where the job's rows stand it does not change.
-            before: (self.kind == RunKind::Compare && !before.is_empty()).then_some(Value::Object(before)),
+            before: (self.purpose.kind == RunKind::Compare).then_some(before),
             price_sources: PriceSources::new(&self.plan, &self.state),
             began,
         })
@@ -392,7 +393,7 @@ impl Run {
 
     /// How this invocation finds what is done. A comparison finds it by itself, and its rows are none of the order's.
     fn matching(&self, store: &mut Store) -> Result<Matching, RunError> {
-        match self.kind {
+        match self.purpose.kind {
             RunKind::Job => Matching::of_run(&self.plan, &self.input, &self.state, store),
             RunKind::Compare => {
                 store.forget_order()?;
@@ -485,12 +486,6 @@ impl Run {
             Threads::Runtime => handle.spawn(work),
         }
     }
-}
-
-/// What an earlier invocation had to say besides its sums.
-fn told_before(state: &StateDir) -> Map<String, Value> {
-    // Totals that cannot be read are written anew in a second.
-    read_totals(state).ok().flatten().map(|totals| totals.extra).unwrap_or_default()
 }
 
 /// Returns with the reason of a stop when its drain has taken too long.

@@ -78,7 +78,7 @@ fn attempt(of: &OutcomeLine, kind: FailureKind, message: &str, cost: f64) -> Log
 /// A night of four hours with all that can happen, counted from its lines; `text` stands wherever others have a say.
 pub(super) fn busy_night(text: &str) -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.count(&LogLine::Run(RunLine { run: 1, at: EVENING, offset: 0, kind: RunKind::Job }));
+    ledger.count(&LogLine::Run(RunLine { run: 1, at: EVENING, offset: 0, kind: RunKind::Job, about: None }));
     for row in 1..=240 {
         let at = EVENING + row * MINUTE;
         let mut line = outcome(row, at, "tag", "gateway", "small");
@@ -118,7 +118,7 @@ pub(super) fn ledger_of_nights() -> Ledger {
     let mut ledger = busy_night("no such column");
     for (run, rows) in [(2, 50), (3, 0)] {
         let at = EVENING + u64::from(run - 1) * 24 * 60 * MINUTE;
-        ledger.count(&LogLine::Run(RunLine { run, at, offset: 0, kind: RunKind::Job }));
+        ledger.count(&LogLine::Run(RunLine { run, at, offset: 0, kind: RunKind::Job, about: None }));
         for row in 1..=rows {
             ledger.count(&LogLine::Outcome(Box::new(outcome(row, at + row * 1_000, "tag", "gateway", "small"))));
         }

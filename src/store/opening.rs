@@ -143,7 +143,13 @@ impl Store {
         if !entries.is_empty() && self.meta.ledger.runs.is_empty() {
             // The run's first line was lost in a power loss; its calls must be counted all the same.
             let run = self.meta.ledger.next_run();
-            self.append(&LogLine::Run(RunLine { run, at: at_ms, offset: self.log_len(), kind: RunKind::Job }))?;
+            self.append(&LogLine::Run(RunLine {
+                run,
+                at: at_ms,
+                offset: self.log_len(),
+                kind: RunKind::Job,
+                about: None,
+            }))?;
         }
         let run = self.meta.ledger.runs.last().map_or(1, |run| run.run);
         let lines: Vec<AttemptLine> = entries.iter().map(|entry| possibly_billed(entry, run)).collect();

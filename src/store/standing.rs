@@ -109,6 +109,7 @@ impl Standing {
                 at: entries[0].at,
                 offset: HEADER.len() as u64,
                 kind: RunKind::Job,
+                about: None,
             }));
         }
         let run = self.ledger.runs.last().map_or(1, |run| run.run);

@@ -38,6 +38,9 @@ pub struct RunLine {
     /// What the run is for.
     #[serde(default, skip_serializing_if = "RunKind::is_job")]
     pub kind: RunKind,
+    /// What a comparison compares, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
 }
 
 /// What a run is for.
@@ -57,6 +60,20 @@ impl RunKind {
     pub fn is_job(&self) -> bool {
         *self == Self::Job
     }
+}
+
+/// What a run is for, as far as it tells apart which one goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// The job's rows, or a comparison.
+    pub kind: RunKind,
+    /// What a comparison compares, in words: another one is another run.
+    pub about: Option<String>,
+}
+
+impl Purpose {
+    /// The job's rows.
+    pub const JOB: Self = Self { kind: RunKind::Job, about: None };
 }
 
 /// Nothing remains of a run: the next line begins a new one.

@@ -47,7 +47,8 @@ pub use held::{Held, HeldBack};
 pub use ids::{CallNumber, Key, ParseKeyError, RowHash, RunNumber};
 pub use latency::Latency;
 pub use lines::{
-    AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, RunEndLine, RunKind, RunLine, TrailEntry, UsedValues,
+    AttemptLine, CarriedLine, LogLine, Origin, OutcomeLine, Purpose, RunEndLine, RunKind, RunLine, TrailEntry,
+    UsedValues,
 };
 pub use moment::Moment;
 pub use money::Money;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AttemptLine, Charges, Course, DailyRequests, Failure, FailureKind, Latency, LogLine, Money, Origin, OutcomeLine,
-    RecentCharges, RunKind, RunLine, RunNumber, Setback, Setbacks, Usage, is_zero,
+    Purpose, RecentCharges, RunKind, RunLine, RunNumber, Setback, Setbacks, Usage, is_zero,
 };
 
 /// Of so many runs it is kept how they went; of older ones their sums.
@@ -272,6 +272,9 @@ pub struct RunTotals {
     /// What it is for.
     #[serde(default, skip_serializing_if = "RunKind::is_job")]
     pub kind: RunKind,
+    /// What a comparison compares, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
     /// When nothing remained of it; `None` while it goes on.
     #[serde(default)]
     pub ended_at: Option<u64>,
@@ -343,9 +346,10 @@ impl Ledger {
 
     /// A run that goes on behind another one is the last again.
     fn begin(&mut self, line: &RunLine) {
-        let RunLine { run, at, offset, kind } = *line;
+        let RunLine { run, at, offset, kind, .. } = *line;
         let known = self.runs.iter().position(|known| known.run == run);
-        let new = || RunTotals { run, started_at: at, offset, kind, ..RunTotals::default() };
+        let about = || line.about.clone();
+        let new = || RunTotals { run, started_at: at, offset, kind, about: about(), ..RunTotals::default() };
         let begun = known.map_or_else(new, |known| self.runs.remove(known));
         self.runs.push(begun);
         let too_old = self.runs.len().checked_sub(KEPT_COURSES + 1);
@@ -357,18 +361,23 @@ impl Ledger {
     /// The job's run that goes on, if there is one.
     #[must_use]
     pub fn open_run(&self) -> Option<&RunTotals> {
-        self.open(RunKind::Job)
+        self.open(&Purpose::JOB)
     }
 
-    /// The run of this kind that goes on, if there is one.
+    /// The run for this that goes on, if there is one.
     #[must_use]
-    pub fn open(&self, kind: RunKind) -> Option<&RunTotals> {
-        self.last(kind).filter(|run| run.ended_at.is_none())
+    pub fn open(&self, purpose: &Purpose) -> Option<&RunTotals> {
+        self.last_for(purpose).filter(|run| run.ended_at.is_none())
     }
 
-    /// The last run of this kind.
+    /// The last run for this.
     #[must_use]
-    pub fn last(&self, kind: RunKind) -> Option<&RunTotals> {
+    pub fn last_for(&self, Purpose { kind, about }: &Purpose) -> Option<&RunTotals> {
+        let is_for_it = |run: &&RunTotals| run.kind == *kind && run.about == *about;
+        self.runs.iter().filter(is_for_it).max_by_key(|run| run.run)
+    }
+
+    fn last(&self, kind: RunKind) -> Option<&RunTotals> {
         self.runs.iter().filter(|run| run.kind == kind).max_by_key(|run| run.run)
     }
 

@@ -140,6 +140,95 @@ fn objects_agree_by_their_fields() {
 }
 
 #[test]
+fn a_comparison_that_is_killed_leaves_the_jobs_rows_as_they_were() {
+    let sim = SimServer::start(json!({ "latency": "5ms" }));
+    let world = world(&sim, "quick", "");
+    assert_eq!(world.overnight(&["run", "job.toml", "--json"]).code, Some(0));
+    let before = world.overnight(&["status", "job.toml", "--json"]).summary();
+    let args = ["compare", "job.toml", "--models", "slow,half", "--sample", "20", "--json", "--concurrency", "2"];
+    let run = Running::start(&world, &args);
+    // Two seconds of it: its totals have been written.
+    wait_until("its totals are there", || world.read(".overnight/job/totals.json").contains("compare --models"));
+    assert_eq!(run.kill().code, None);
+    let fields = |status: &Value| ["run", "state", "rows", "part", "job_rows"].map(|name| status[name].clone());
+    let after = world.overnight(&["status", "job.toml", "--json"]).summary();
+    assert_eq!(fields(&after), fields(&before));
+    let ended = world.overnight(&args);
+    assert_eq!((ended.code, &ended.summary()["models"][0]["succeeded"]), (Some(0), &json!(20)), "{ended:?}");
+    let after = world.overnight(&["status", "job.toml", "--json"]).summary();
+    assert_eq!(fields(&after), fields(&before));
+    let report = world.overnight(&["report", "job.toml", "--json"]).summary();
+    assert_eq!(report["rows_now"]["rows"], before["rows"]);
+}
+
+#[test]
+fn comparisons_of_different_models_are_different_runs() {
+    let sim = SimServer::start(json!({ "latency": "10ms" }));
+    let world = world(&sim, "quick", "");
+    let stop = |models: &str| {
+        let args = ["compare", "job.toml", "--models", models, "--sample", "40", "--json", "--concurrency", "2"];
+        let (run, from) = (Running::start(&world, &args), sim.ledger().answered);
+        wait_until("some are answered", || sim.ledger().answered >= from + 6);
+        run.signal("INT");
+        let ended = run.wait();
+        assert_eq!(ended.code, Some(130), "{ended:?}");
+        ended.summary()["run"].clone()
+    };
+    assert_eq!([stop("quick,slow"), stop("quick,half"), stop("quick,slow")], [json!(1), json!(2), json!(1)]);
+    let end = |models: &str| compare_rows(&world, models, "40", &[]).summary()["run"].clone();
+    assert_eq!([end("quick,half"), end("quick,slow")], [json!(2), json!(1)]);
+    let told: Vec<_> = totals(&world).runs.iter().map(|run| (run.run, run.ended_at.is_some())).collect();
+    assert_eq!(told, [(2, true), (1, true)]);
+    assert_eq!(sim.ledger().requests, 120);
+}
+
+#[test]
+fn rows_that_models_cannot_be_asked_are_told_once() {
+    let sim = SimServer::start(json!({}));
+    let world = World::new();
+    let more = ["one", "other"].map(|name| format!("[models.{name}]\nprovider = \"p\"\nendpoint = \"completions\"\n"));
+    world.write("job.toml", job(&sim, "quick", "", &more.concat()).replace("prompt = \"Tag {{ text }}\"\n", ""));
+    // Chats, which are no texts to complete.
+    let chat = |n: u64| json!({ "id": n, "messages": [{ "role": "user", "content": format!("row {n}") }] }).to_string();
+    world.write("in.jsonl", (1..=12).map(chat).collect::<Vec<_>>().join("\n"));
+    let told = compare(&world, "one,other", &[]).summary();
+    assert_eq!((&told["models"][1]["succeeded"], &told["models"][1]["failed"]), (&json!(0), &json!(10)), "{told}");
+    let outcomes = || world.read(".overnight/job/results.log").matches("{\"outcome\"").count();
+    assert_eq!(outcomes(), 20);
+    let again = compare(&world, "one,other", &[]).summary();
+    assert_eq!((&again["models"], outcomes()), (&told["models"], 20), "nothing is told anew");
+}
+
+const SCHEMA: &str = r#"schema = { type = "object", required = ["tag", "good"], properties = { tag = { type = "string" }, good = { type = "boolean" } } }"#;
+
+#[test]
+fn validity_is_told_by_the_tasks_own_rules() {
+    let sim = SimServer::start(json!({}));
+    for (on_invalid, at_once, valid) in [("fail", 5..=27, 5..=27), ("reask", 5..=27, 22..=30)] {
+        let world = World::new();
+        write_rows(&world);
+        let answer = format!("[tasks.tag.answer]\n{SCHEMA}\non_invalid = \"{on_invalid}\"\nmax_reasks = 9\n");
+        let text = job(&sim, "quick", "", &answer);
+        world.write("job.toml", text.replace("model = \"truncate\"", "model = \"invalid-50\""));
+        let told = compare_rows(&world, "quick,half", "30", &[]).summary();
+        assert_eq!(told["models"][0]["valid"], json!({ "answered": 30, "valid": 30, "at_once": 30 }));
+        let half = &told["models"][1];
+        let of = |name: &str| half["valid"][name].as_u64().unwrap();
+        assert_eq!(of("answered"), 30);
+        assert!(at_once.contains(&of("at_once")) && valid.contains(&of("valid")), "{on_invalid}: {half}");
+        assert_eq!(
+            (of("valid"), 30 - of("valid")),
+            (half["succeeded"].as_u64().unwrap(), half["failed"].as_u64().unwrap())
+        );
+        let failed_calls = half["attempts"].as_u64().unwrap() - of("at_once");
+        assert!(failed_calls >= 30 - of("at_once"), "{half}");
+        if on_invalid == "fail" {
+            assert_eq!((of("at_once"), half["attempts"].as_u64()), (of("valid"), Some(30)));
+        }
+    }
+}
+
+#[test]
 fn a_comparison_that_is_killed_goes_on_and_pays_nothing_twice() {
     let sim = SimServer::start(json!({ "latency": ["5ms", "20ms"] }));
     let world = world(&sim, "quick", "");

@@ -7,6 +7,7 @@ use overnight::report::ReportError;
 use overnight::source::SourceError;
 use overnight::store::{Standing, StateDir, StoreError, read_standing};
 use overnight::types::{RowCounts, RowsNow};
+use serde_json::{Value, json};
 
 use crate::cli::args::Global;
 
@@ -78,5 +79,15 @@ pub fn rows_now(standing: &Standing) -> RowsNow {
 /// The job's state directory and how it stands; `None` where nothing has run yet.
 pub fn standing(state: &Path) -> Result<Option<(StateDir, Standing)>, StoreError> {
     let Some(dir) = StateDir::open_existing(state)? else { return Ok(None) };
-    Ok(read_standing(&dir)?.map(|standing| (dir, standing)))
+    let Some(mut standing) = read_standing(&dir)? else { return Ok(None) };
+    // What a comparison has to say is of the moment. Cut short, it left what was said of the job beside that.
+    if standing.holder.is_none()
+        && let Some(Value::Object(job)) = standing.extra.remove("job").filter(|job| *job != json!({}))
+    {
+        standing.extra.retain(|name, _| name == "price_sources" || name == "held");
+        for (name, value) in job {
+            standing.extra.entry(name).or_insert(value);
+        }
+    }
+    Ok(Some((dir, standing)))
 }

@@ -3,6 +3,55 @@
 use serde_json::{Map, Value};
 
 use super::Agreement;
+use crate::job::Task;
+use crate::validate::{Rules, Schema};
+
+/// By what two answers of a task are held beside each other.
+pub(super) enum Measure {
+    /// By what a schema has of them: its top-level properties, none where it is of no object.
+    Schema { rules: Rules, fields: Vec<String> },
+    /// By all of it.
+    Whole,
+}
+
+impl Measure {
+    /// The task's schema, else the one that its params ask for.
+    pub fn of(task: &Task) -> Self {
+        let own = task.answer.as_ref().and_then(|answer| answer.rules.schema.clone());
+        let asked = || {
+            let schema = task.params.get("response_format")?.pointer("/json_schema/schema")?;
+            Schema::compile(schema.clone()).ok()
+        };
+        let Some(schema) = own.or_else(asked) else { return Self::Whole };
+        let fields = schema.columns().into_iter().flatten().map(|column| column.name).collect();
+        Self::Schema { rules: Rules { schema: Some(schema), ..Rules::default() }, fields }
+    }
+
+    /// How far two answers are alike, from 0 to 1.
+    fn part(&self, one: &str, other: &str) -> f64 {
+        let all_or_nothing = |same: bool| if same { 1.0 } else { 0.0 };
+        if let Self::Schema { rules, fields } = self
+            && let (Some(one), Some(other)) = (rules.data(one), rules.data(other))
+        {
+            return match (&one, &other) {
+                (Value::Object(one), Value::Object(other)) if !fields.is_empty() => alike(fields, one, other),
+                _ => all_or_nothing(one == other),
+            };
+        }
+        all_or_nothing(one.trim() == other.trim())
+    }
+}
+
+/// The part of the fields that both have with the same value; one that neither has is none.
+fn alike(fields: &[String], one: &Map<String, Value>, other: &Map<String, Value>) -> f64 {
+    let pairs = fields.iter().map(|field| (one.get(field), other.get(field)));
+    let told: Vec<_> = pairs.filter(|pair| *pair != (None, None)).collect();
+    let same = told.iter().filter(|(one, other)| one == other).count();
+    // Both are small.
+    #[expect(clippy::cast_precision_loss)]
+    let part = if told.is_empty() { 1.0 } else { same as f64 / told.len() as f64 };
+    part
+}
 
 /// Sums over the rows that two models answered.
 #[derive(Clone, Copy, Debug, Default)]
@@ -14,8 +63,8 @@ pub(super) struct Alike {
 }
 
 impl Alike {
-    pub fn add(&mut self, one: &str, other: &str) {
-        let part = part(one, other);
+    pub fn add(&mut self, measure: &Measure, one: &str, other: &str) {
+        let part = measure.part(one, other);
         self.rows += 1;
         self.same += u64::from(part >= 1.0);
         self.parts += part;
@@ -29,51 +78,52 @@ impl Alike {
     }
 }
 
-/// All or nothing for texts; for objects the part of the fields of either that both have with the same value.
-fn part(one: &str, other: &str) -> f64 {
-    match (object(one), object(other)) {
-        (Some(one), Some(other)) => fields(&one, &other),
-        _ if one.trim() == other.trim() => 1.0,
-        _ => 0.0,
-    }
-}
-
-fn fields(one: &Map<String, Value>, other: &Map<String, Value>) -> f64 {
-    let same = one.iter().filter(|(name, value)| other.get(*name) == Some(value)).count();
-    let all = one.len() + other.keys().filter(|name| !one.contains_key(*name)).count();
-    // Both are small.
-    #[expect(clippy::cast_precision_loss)]
-    let part = if all == 0 { 1.0 } else { same as f64 / all as f64 };
-    part
-}
-
-fn object(text: &str) -> Option<Map<String, Value>> {
-    if text.trim_start().starts_with('{') { serde_json::from_str(text).ok() } else { None }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
+    fn measure(schema: Value) -> Measure {
+        let schema = Schema::compile(schema).unwrap();
+        let fields = schema.columns().into_iter().flatten().map(|column| column.name).collect();
+        Measure::Schema { rules: Rules { schema: Some(schema), ..Rules::default() }, fields }
+    }
+
+    fn tags() -> Measure {
+        measure(json!({ "type": "object", "properties": { "tag": {}, "mood": {}, "n": {} } }))
+    }
+
     #[test]
-    fn texts_agree_or_not_and_objects_by_their_fields() {
-        let agree = |one, other| format!("{:.2}", part(one, other));
+    fn texts_agree_or_not() {
+        let agree = |one, other| format!("{:.2}", Measure::Whole.part(one, other));
         assert_eq!([agree(" yes\n", "yes"), agree("yes", "Yes")], ["1.00", "0.00"]);
+        assert_eq!(agree(r#"{"tag":"a","n":1}"#, r#"{"tag":"a","n":2}"#), "0.00", "there is no schema");
+    }
+
+    #[test]
+    fn answers_of_a_schema_agree_by_its_fields_and_no_others() {
+        let tags = tags();
+        let agree = |one, other| format!("{:.2}", tags.part(one, other));
         let (one, other) = (r#"{"tag":"a","mood":"good","n":1}"#, r#"{ "n": 1, "mood": "bad", "tag": "a" }"#);
         assert_eq!([agree(one, one), agree(one, other)], ["1.00", "0.67"]);
-        // Of the fields tag, mood, n and more they share two.
-        assert_eq!(agree(one, r#"{"tag":"a","n":1,"more":true}"#), "0.50");
+        assert_eq!(agree(one, "Here it is:\n```json\n{\"tag\":\"a\",\"mood\":\"good\",\"n\":1}\n```"), "1.00");
+        // What the schema does not name does not count, and what one of them lacks is another answer.
+        assert_eq!(agree(one, r#"{"tag":"a","n":1,"why":"because"}"#), "0.67");
+        assert_eq!(agree(r#"{"tag":"a","why":"x"}"#, r#"{"tag":"a","why":"y"}"#), "1.00");
         assert_eq!([agree("{}", "{}"), agree("{}", "{"), agree(one, "text")], ["1.00", "0.00", "0.00"]);
+        let list = measure(json!({ "type": "array" }));
+        assert_eq!((list.part("[1, 2]", "[1,2]"), list.part("[1]", "[1,2]")), (1.0, 0.0));
     }
 
     #[test]
     fn what_two_models_share_is_told_for_the_rows_that_both_answered() {
-        let mut alike = Alike::default();
-        assert_eq!(alike.told("a", "b").share, None);
-        for (one, other) in [("x", "x"), ("x", "y"), (r#"{"p":1,"q":2}"#, r#"{"p":1,"q":3}"#)] {
-            alike.add(one, other);
+        let mut sums = Alike::default();
+        assert_eq!(sums.told("a", "b").share, None);
+        for (one, other) in [("x", "x"), ("x", "y"), (r#"{"tag":1,"n":2}"#, r#"{"tag":1,"n":3}"#)] {
+            sums.add(&tags(), one, other);
         }
-        let told = alike.told("a", "b");
+        let told = sums.told("a", "b");
         assert_eq!((told.rows, told.same, told.share), (3, 1, Some(0.5)));
     }
 }

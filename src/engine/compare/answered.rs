@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::engine::RunError;
 use crate::engine::plan::Plan;
 use crate::engine::prepare::{Prepared, What};
+use crate::job::Model;
 use crate::store::{End, KeyIndex, LogReader};
 use crate::types::{Key, OutcomeLine};
 
@@ -21,14 +22,17 @@ impl Answered {
         Self { index, log, aside: HashMap::new() }
     }
 
-    /// The next outcome of this key that the model of the row's route had a part in.
+    /// The next outcome of this key that the model of the row's route had a part in. A row that cannot be asked, and one
+    /// that failed before anything was sent, has nobody's name.
     pub fn take(&mut self, plan: &Plan, row: &Prepared) -> Result<Option<(End, OutcomeLine)>, RunError> {
-        let What::Ask(request) = &row.what else { return Ok(None) };
-        let model = plan.model(plan.tasks[request.task].route[0].upstream);
-        let provider = &plan.job.providers[model.provider].settings.name;
-        // A row that failed before anything was sent has nobody's name.
-        let is_its =
-            |line: &OutcomeLine| line.provider.is_empty() || (line.provider == *provider && line.model == model.wire);
+        let model = match &row.what {
+            What::Ask(request) => Some(plan.model(plan.tasks[request.task].route[0].upstream)),
+            What::Fail { .. } => None,
+        };
+        let is_models = |line: &OutcomeLine, model: &Model| {
+            line.provider == plan.job.providers[model.provider].settings.name && line.model == model.wire
+        };
+        let is_its = |line: &OutcomeLine| line.provider.is_empty() || model.is_some_and(|model| is_models(line, model));
         let aside = self.aside.entry(row.key).or_default();
         if let Some(at) = aside.iter().position(|(_, line)| is_its(line)) {
             return Ok(Some(aside.remove(at)));

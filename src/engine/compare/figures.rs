@@ -1,8 +1,8 @@
 //! What a comparison tells, read from the log: the same whoever paid for an answer, and however often it is asked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::agreement::Alike;
+use super::agreement::{Alike, Measure};
 use super::answered::Answered;
 use super::{
     ComparedAnswer, ComparedLatency, ComparedModel, ComparedRow, ComparedTask, Comparison, Field, Projection, Validity,
@@ -256,12 +256,15 @@ fn scaled(amount: u64, rows: u64, of: u64) -> u64 {
 /// Each model with each that comes behind it.
 fn agreement(field: &Field, rows: &[ComparedRow]) -> Vec<super::Agreement> {
     let models = field.plans.len();
+    let tasks = &field.plans[0].job.tasks[..field.sample.tasks.len()];
+    let measures: HashMap<&str, Measure> = tasks.iter().map(|task| (task.name.as_str(), Measure::of(task))).collect();
     let pairs = (0..models).flat_map(|one| (one + 1..models).map(move |other| (one, other)));
     let told = pairs.map(|(one, other)| {
         let mut alike = Alike::default();
         for row in rows {
+            let measure = measures.get(row.task.as_str()).unwrap_or(&Measure::Whole);
             if let (ComparedAnswer::Text(one), ComparedAnswer::Text(other)) = (&row.answers[one], &row.answers[other]) {
-                alike.add(one, other);
+                alike.add(measure, one, other);
             }
         }
         alike.told(&field.model(one).alias, &field.model(other).alias)

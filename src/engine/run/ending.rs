@@ -30,10 +30,10 @@ impl Run {
         // A retry has done its part when only rows remain that are not its to send.
         let done = whole && delivered && rows.remaining == left_alone;
         let finished = done && left_alone == 0;
-        let writes = !self.streams && self.kind == RunKind::Job;
+        let writes = !self.streams && self.purpose.kind == RunKind::Job;
         let written = if finished && writes { Some(self.write_outputs(&mut recorder)?) } else { None };
         // A part does not end a run that was stopped before it: what that has left is still to be done.
-        let is_part = self.selection.is_part() && self.kind == RunKind::Job;
+        let is_part = self.selection.is_part() && self.purpose.kind == RunKind::Job;
         if finished && !(is_part && recorder.resumed.is_some()) {
             recorder.end_run()?;
         }
@@ -79,7 +79,7 @@ impl Run {
         let failed = rows.failed > 0 && retried != Some(0);
         Summary {
             job: self.plan.job.name.clone(),
-            run: recorder.store.ledger().last(self.kind).map(|run| run.run),
+            run: recorder.store.ledger().last_for(&self.purpose).map(|run| run.run),
             exit_code: stop_reason.map_or(if failed { 4 } else { 0 }, StopReason::exit_code),
             stop_reason,
             rows,

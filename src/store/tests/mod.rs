@@ -51,7 +51,7 @@ fn state_in(root: &Path, name: &str) -> StateDir {
 }
 
 fn run_line() -> LogLine {
-    LogLine::Run(RunLine { run: 1, at: AT, offset: 0, kind: RunKind::Job })
+    LogLine::Run(RunLine { run: 1, at: AT, offset: 0, kind: RunKind::Job, about: None })
 }
 
 fn outcome(row: u64, key: u8) -> OutcomeLine {

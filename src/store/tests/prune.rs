@@ -44,7 +44,13 @@ fn play(store: &mut Store, events: &[Event]) -> BTreeMap<u64, End> {
     let mut standing: BTreeMap<u64, End> = BTreeMap::new();
     for (event, call) in events.iter().zip(1..) {
         if store.ledger().open_run().is_none() {
-            let run = RunLine { run: store.ledger().next_run(), at: AT, offset: store.log_len(), kind: RunKind::Job };
+            let run = RunLine {
+                run: store.ledger().next_run(),
+                at: AT,
+                offset: store.log_len(),
+                kind: RunKind::Job,
+                about: None,
+            };
             store.append(&LogLine::Run(run)).unwrap();
         }
         match event {
