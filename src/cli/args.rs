@@ -222,7 +222,7 @@ pub struct Part {
     #[arg(long = "route", value_name = "TASK=MODEL[,FALLBACK...]", env = "OVERNIGHT_ROUTE", hide_env = true)]
     pub routes: Vec<String>,
     /// Send nothing that could cost more than this: USD for the run, or as in 25/day or 500/month
-    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, env = "OVERNIGHT_MAX_COST", hide_env = true)]
     pub max_cost: Option<String>,
 }
 

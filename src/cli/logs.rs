@@ -7,13 +7,15 @@ use overnight::event::Event;
 use serde::Serialize;
 
 use super::args::{Global, LogFormat};
-use super::screen::{LogWriter, one_line};
+use super::screen::{LogWriter, ProgressMode, one_line};
 
 /// Writes events as lines.
 pub struct Log {
     writer: LogWriter,
     format: LogFormat,
     quiet: bool,
+    /// No screen tells anything.
+    alone: bool,
     verbose: bool,
 }
 
@@ -28,7 +30,8 @@ struct Line<'a> {
 impl Log {
     /// Lines as the global flags ask for.
     pub fn new(writer: LogWriter, global: &Global) -> Self {
-        Self { writer, format: global.log_format, quiet: global.quiet, verbose: global.verbose }
+        let alone = global.quiet || global.progress == ProgressMode::None;
+        Self { writer, format: global.log_format, quiet: global.quiet, alone, verbose: global.verbose }
     }
 
     /// Writes the event, if it is one to log.
@@ -50,7 +53,7 @@ impl Log {
     /// again, or damage that was mended.
     fn text(&self, event: &Event) -> Option<String> {
         match event {
-            Event::Note { message, .. } if self.quiet => Some(one_line(message)),
+            Event::Note { message, .. } if self.alone => Some(one_line(message)),
             Event::AttemptFailed { row, provider, model, kind, status, message } if self.verbose => {
                 let kind = kind.map_or("cut", |kind| kind.name());
                 let status = status.map_or_else(String::new, |status| format!(" {status}"));

@@ -17,7 +17,7 @@ const VALUED: &str = "
     convert cp-kv-cache-interleave-size cpu-offload-gb data-parallel-address data-parallel-backend data-parallel-rank
     data-parallel-rpc-port data-parallel-size data-parallel-size-local data-parallel-start-rank dbo-decode-token-threshold
     dbo-prefill-token-threshold dcp-kv-cache-interleave-size decode-context-parallel-size default-chat-template-kwargs
-    default-mm-loras device distributed-executor-backend download-dir dtype ec-transfer-config eplb-config
+    default-mm-loras device diffusion-config distributed-executor-backend download-dir dtype ec-transfer-config eplb-config
     eplb-step-interval eplb-window-size expert-placement-strategy generation-config gpu-memory-utilization
     guided-decoding-backend hf-config-path hf-overrides hf-token host io-processor-plugin kernel-config kv-cache-dtype
     kv-cache-memory-bytes kv-cache-metrics-sample kv-events-config kv-offloading-backend kv-offloading-size
@@ -30,6 +30,7 @@ const VALUED: &str = "
     mm-processor-kwargs mm-shm-cache-max-object-size-mb model-impl model-loader-extra-config ngram-prompt-lookup-max
     ngram-prompt-lookup-min nnodes node-rank num-gpu-blocks-override num-lookahead-slots num-redundant-experts
     num-scheduler-steps num-speculative-tokens optimization-level otlp-traces-endpoint output-tmp-dir
+    performance-mode
     override-attention-dtype override-generation-config override-neuron-config override-pooler-config
     pipeline-parallel-size pooler-config port preemption-mode prefill-context-parallel-size prefix-caching-hash-algo
     profiler-config pt-load-map-location qlora-adapter-name-or-path quantization reasoning-parser
@@ -60,40 +61,75 @@ const SWITCHES: &str = "
     skip-tokenizer-init trust-remote-code trust-request-chat-template use-tqdm-on-load use-v2-block-manager
     worker-use-ray";
 
-/// Short names of more than one letter.
-const SHORT: [(&str, &str); 8] = [
+/// Short names that stand for nothing else here.
+const SHORT: [(&str, &str); 21] = [
     ("-tp", "tensor-parallel-size"),
     ("-pp", "pipeline-parallel-size"),
     ("-dp", "data-parallel-size"),
+    ("-dpn", "data-parallel-rank"),
+    ("-dpr", "data-parallel-start-rank"),
+    ("-dpl", "data-parallel-size-local"),
+    ("-dpa", "data-parallel-address"),
+    ("-dpp", "data-parallel-rpc-port"),
+    ("-dpb", "data-parallel-backend"),
+    ("-dph", "data-parallel-hybrid-lb"),
+    ("-dpe", "data-parallel-external-lb"),
     ("-dcp", "decode-context-parallel-size"),
     ("-pcp", "prefill-context-parallel-size"),
     ("-ep", "enable-expert-parallel"),
+    ("-ac", "attention-config"),
     ("-cc", "compilation-config"),
+    ("-sc", "speculative-config"),
     ("-asc", "api-server-count"),
+    ("-n", "nnodes"),
+    ("-r", "node-rank"),
+    ("-O", LEVEL),
 ];
+/// `-O3` is `-O 3`, and `-O.mode=3` a part of another flag.
+const LEVEL: &str = "optimization-level";
+/// To us `-q` means quiet; with a value it is theirs.
+const QUIET: &str = "-q";
+const QUANTIZATION: &str = "quantization";
 
 /// Parses the command line; ends the process with a word where it is wrong. With the flags of another program's engine,
 /// where some were given.
 pub fn parse() -> (Args, Vec<String>) {
-    let mut arguments: Vec<OsString> = std::env::args_os().collect();
-    if arguments.iter().any(|argument| argument == BATCH) {
-        arguments = arguments.into_iter().map(spelled_out).collect();
-    }
+    let arguments = all_spelled_out(std::env::args_os().collect());
     let mut matches = with_flags(Args::command()).get_matches_from(arguments);
     let ignored = matches.subcommand_matches(BATCH).map(given).unwrap_or_default();
     let args = Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Args::command()));
     (args.unwrap_or_else(|error| error.exit()), ignored)
 }
 
-/// The flag as it stands in the tables: vLLM takes `_` for `-`, and `--no-` before a switch.
+/// The command line, where it is one of `batch` with its flags as they stand in the tables.
+fn all_spelled_out(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let Some(command) = arguments.iter().position(|argument| argument == BATCH) else { return arguments };
+    let mut of_batch = arguments.split_off(command + 1).into_iter().peekable();
+    while let Some(argument) = of_batch.next() {
+        // A batch takes flags alone: what follows is a value.
+        let has_value = of_batch.peek().is_some_and(|next| !next.as_encoded_bytes().starts_with(b"-"));
+        let theirs = argument == QUIET && has_value;
+        arguments.push(if theirs { format!("--{QUANTIZATION}").into() } else { spelled_out(argument) });
+    }
+    arguments
+}
+
+/// The flag as it stands in the tables: vLLM takes `_` for `-`, `--no-` before a switch, and a key behind a dot.
 fn spelled_out(argument: OsString) -> OsString {
     let Some(text) = argument.to_str() else { return argument };
-    if let Some((_, long)) = SHORT.iter().find(|(short, _)| *short == text) {
-        return format!("--{long}").into();
+    let (name, value) = text.split_at(text.find('=').unwrap_or(text.len()));
+    if let Some((_, long)) = SHORT.iter().find(|(short, _)| *short == name) {
+        return format!("--{long}{value}").into();
     }
-    let Some(flag) = text.strip_prefix("--") else { return argument };
-    let (name, value) = flag.split_at(flag.find('=').unwrap_or(flag.len()));
-    let name = name.replace('_', "-");
+    if let Some(level) = text.strip_prefix("-O") {
+        return if level.starts_with('.') {
+            "--compilation-config=.".into()
+        } else {
+            format!("--{LEVEL}={level}").into()
+        };
+    }
+    let Some(name) = name.strip_prefix("--") else { return argument };
+    let name = name.split_once('.').map_or(name, |(name, _)| name).replace('_', "-");
     let switch = name.strip_prefix("no-").filter(|name| SWITCHES.split_whitespace().any(|switch| switch == *name));
     format!("--{}{value}", switch.unwrap_or(&name)).into()
 }
@@ -117,4 +153,35 @@ fn given(batch: &ArgMatches) -> Vec<String> {
         names.filter_map(|name| Some((batch.indices_of(name)?.min()?, format!("--{name}")))).collect();
     given.sort();
     given.into_iter().map(|(_, flag)| flag).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(line: &str) -> String {
+        let arguments = all_spelled_out(line.split(' ').map(OsString::from).collect());
+        arguments.iter().map(|argument| argument.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn short_forms_are_spelled_out_behind_the_command_alone() {
+        let same = ["-q batch -i a -o b -q", "batch -q -i a", "run -q -O3 x", "batch -i - -o ./-q"];
+        for line in same {
+            assert_eq!(spelled(line), line);
+        }
+        assert_eq!(spelled("batch -q awq -i a"), "batch --quantization awq -i a");
+        assert_eq!(
+            spelled("batch -O3 -O 2 -O=1"),
+            "batch --optimization-level=3 --optimization-level 2 --optimization-level=1"
+        );
+        assert_eq!(
+            spelled("batch -O.mode=3 -tp=4 -dpl 2"),
+            "batch --compilation-config=. --tensor-parallel-size=4 --data-parallel-size-local 2"
+        );
+        assert_eq!(
+            spelled("batch --speculative_config.model=x --no-enable-lora"),
+            "batch --speculative-config=x --enable-lora"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! What an OpenAI Batch file asks, looked at before a job is made of it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::RunError;
 use super::key::row_hash;
+use crate::job::{JobError, NamedModel, Problem};
 use crate::source::{Format, Input, InputPath, InputSettings};
-use crate::types::RowHash;
+use crate::types::{Place, RowHash};
 
 /// A file that names more models than this has something else in their place.
 const MODELS: usize = 1_000;
@@ -23,8 +24,8 @@ const MAX_LINE: usize = 1 << 30;
 pub struct BatchContents {
     /// How many lines it has that are not blank.
     pub lines: u64,
-    /// The models that lines name, sorted.
-    pub models: Vec<String>,
+    /// The models that lines name, sorted, each with the first that does.
+    pub models: Vec<NamedModel>,
     /// How many lines have the `custom_id` of one before.
     pub repeated: u64,
     /// The first such ids.
@@ -45,27 +46,30 @@ struct Body {
     model: Value,
 }
 
-/// Goes through an OpenAI Batch file. Memory is for the models, and 8 bytes a line.
+/// Goes through an OpenAI Batch file, which the user knows as `shown`. Memory is for the models, and 8 bytes a line.
 ///
 /// # Errors
 /// Where the file cannot be read, or can be no OpenAI Batch file as hardly a line names the model of another.
-pub fn look_at_batch(file: &Path) -> Result<BatchContents, RunError> {
-    let path = InputPath::Path { path: file.to_owned(), shown: file.display().to_string() };
+pub fn look_at_batch(file: &Path, shown: &str) -> Result<BatchContents, RunError> {
+    let path = InputPath::Path { path: file.to_owned(), shown: shown.to_owned() };
     let settings = InputSettings { paths: vec![path], format: Format::OpenaiBatch, delimiter: None, max_row: MAX_LINE };
     // Nothing is spooled: it is a file.
     let input = Input::open(&settings, Path::new("")).map_err(RunError::Input)?;
     let mut contents = BatchContents::default();
-    let mut models = BTreeSet::new();
+    let mut models: BTreeMap<String, Place> = BTreeMap::new();
     let mut ids: HashSet<RowHash> = HashSet::new();
     for record in input.records()? {
         contents.lines += 1;
-        let Ok(line) = serde_json::from_slice::<Line>(&record?.raw()) else { continue };
+        let record = record?;
+        let Ok(line) = serde_json::from_slice::<Line>(&record.raw()) else { continue };
+        // A line without a name fails alone.
         if let Some(Body { model: Value::String(model) }) = line.body
-            && models.insert(model)
-            && models.len() > MODELS
+            && !model.trim().is_empty()
         {
-            let message = format!("{}: its lines name more than {MODELS} models (body.model)", file.display());
-            return Err(RunError::Usage(format!("{message}\n  hint: name one for all of them with --model")));
+            models.entry(model).or_insert(record.place);
+            if models.len() > MODELS {
+                return Err(too_many_models(shown));
+            }
         }
         if let Value::String(id) = line.custom_id
             && !ids.insert(row_hash(id.as_bytes()))
@@ -76,8 +80,14 @@ pub fn look_at_batch(file: &Path) -> Result<BatchContents, RunError> {
             }
         }
     }
-    contents.models = models.into_iter().collect();
+    contents.models = models.into_iter().map(|(name, at)| NamedModel { name, at }).collect();
     Ok(contents)
+}
+
+fn too_many_models(shown: &str) -> RunError {
+    let message = format!("its lines name more than {MODELS} models (body.model)");
+    let problem = Problem { file: Some(shown.into()), message, ..Problem::default() };
+    RunError::Job(JobError { problems: vec![problem.with_hint("name one for all of them with --model")] })
 }
 
 #[cfg(test)]
@@ -88,7 +98,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("in.jsonl");
         std::fs::write(&file, lines).unwrap();
-        look_at_batch(&file)
+        look_at_batch(&file, "in.jsonl")
     }
 
     #[test]
@@ -104,9 +114,11 @@ mod tests {
             [1]
             {"custom_id": "b", "body": {"model": "m2"}}"#;
         let found = contents(lines).unwrap();
+        let named =
+            |name: &str, line| NamedModel { name: name.to_owned(), at: Place { file: "in.jsonl".into(), line } };
         let expected = BatchContents {
             lines: 8,
-            models: vec!["m1".to_owned(), "m2".to_owned()],
+            models: vec![named("m1", 3), named("m2", 2)],
             repeated: 3,
             examples: vec!["a".to_owned(), "b".to_owned()],
         };

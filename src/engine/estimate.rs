@@ -68,7 +68,8 @@ impl Room {
 
     fn kept_for_output(&self, request: &Request, endpoint: Endpoint, params: &Map<String, Value>) -> u64 {
         let param = |name: &str| request.params.get(name).or_else(|| params.get(name));
-        let cap = self.output_counts.then(|| output_cap(request.endpoint_at(endpoint), &param, None));
+        let cap =
+            self.output_counts.then(|| output_cap(request.endpoint_at(endpoint), request.as_written, &param, None));
         cap.flatten().unwrap_or(0)
     }
 }
@@ -79,18 +80,29 @@ pub(super) fn params_bytes(params: &Map<String, Value>) -> u64 {
     read.map(|value| value.to_string().len() as u64).sum()
 }
 
-/// The output tokens at most, of all answers that are asked for: as the params say, else as the model has it.
+/// The names that a cap on the output has anywhere: one of them is sent, by the name that the server knows.
+const CAPS: [&str; 3] = ["max_completion_tokens", "max_tokens", "max_output_tokens"];
+
+/// The output tokens at most, of all answers that are asked for: as the params say, else as the model has it. Params that are
+/// sent `as_written` count by the names that the endpoint knows; of several caps the server may hold itself to any.
 pub(super) fn output_cap<'a>(
     endpoint: Endpoint,
+    as_written: bool,
     param: &dyn Fn(&str) -> Option<&'a Value>,
     max_output: Option<u64>,
 ) -> Option<u64> {
     if !endpoint.writes() {
         return Some(0);
     }
-    let named = ["max_completion_tokens", "max_tokens", "max_output_tokens"].into_iter().find_map(param);
+    let known = |name: &&str| match endpoint {
+        Endpoint::Chat => *name != "max_output_tokens",
+        Endpoint::Completions | Endpoint::Embeddings => *name == "max_tokens",
+        Endpoint::Responses => *name == "max_output_tokens",
+    };
+    let names = CAPS.into_iter().filter(|name| !as_written || known(name));
+    let named = names.filter_map(param).filter_map(Value::as_u64).max();
     let answers = ["n", "best_of"].into_iter().filter_map(param).filter_map(Value::as_u64).max().unwrap_or(1).max(1);
-    named.and_then(Value::as_u64).or(max_output).map(|cap| cap.saturating_mul(answers))
+    named.or(max_output).map(|cap| cap.saturating_mul(answers))
 }
 
 /// An estimate; `None` where nothing is known to estimate from.
@@ -206,7 +218,7 @@ impl<'a> FirstCall<'a> {
     pub fn on(plan: &Plan, choice: &'a Choice, request: &Request) -> Self {
         let model = plan.model(choice.upstream);
         let param = |name: &str| request.params.get(name).or_else(|| choice.params.get(name));
-        let output_cap = output_cap(request.endpoint_at(model.endpoint), &param, model.max_output);
+        let output_cap = output_cap(request.endpoint_at(model.endpoint), request.as_written, &param, model.max_output);
         Self { choice, output_cap }
     }
 }
@@ -331,10 +343,33 @@ mod tests {
     fn several_answers_have_several_caps_and_tools_are_read_too() {
         let params = serde_json::json!({"max_tokens": 10, "n": 3, "temperature": 0, "tools": [{"a": 1}]});
         let params = params.as_object().unwrap();
-        let cap = |endpoint| output_cap(endpoint, &|name| params.get(name), Some(7));
+        let cap = |endpoint| output_cap(endpoint, false, &|name| params.get(name), Some(7));
         assert_eq!((cap(Endpoint::Chat), cap(Endpoint::Embeddings)), (Some(30), Some(0)));
-        assert_eq!(output_cap(Endpoint::Responses, &|_| None, Some(7)), Some(7));
+        assert_eq!(output_cap(Endpoint::Responses, false, &|_| None, Some(7)), Some(7));
         assert_eq!(params_bytes(params), 9);
+    }
+
+    #[test]
+    fn of_several_caps_the_largest_counts_among_those_that_the_server_knows() {
+        let cap =
+            |endpoint, as_written, params: Value| output_cap(endpoint, as_written, &|name| params.get(name), Some(7));
+        let both = serde_json::json!({"max_completion_tokens": 10, "max_tokens": 1000});
+        assert_eq!(
+            (cap(Endpoint::Chat, false, both.clone()), cap(Endpoint::Chat, true, both)),
+            (Some(1000), Some(1000))
+        );
+        let none = serde_json::json!({"max_completion_tokens": null, "max_tokens": 20});
+        assert_eq!(cap(Endpoint::Chat, true, none), Some(20));
+        let foreign = serde_json::json!({"max_output_tokens": 3});
+        assert_eq!(
+            (cap(Endpoint::Chat, true, foreign.clone()), cap(Endpoint::Chat, false, foreign)),
+            (Some(7), Some(3))
+        );
+        let newer = serde_json::json!({"max_completion_tokens": 3});
+        assert_eq!(
+            (cap(Endpoint::Completions, true, newer.clone()), cap(Endpoint::Responses, true, newer)),
+            (Some(7), Some(7))
+        );
     }
 
     #[test]

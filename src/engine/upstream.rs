@@ -274,7 +274,7 @@ impl Upstream {
 }
 
 fn output_cap(request: &ModelRequest, otherwise: Option<u64>) -> Option<u64> {
-    estimate::output_cap(request.endpoint, &|name| request.params.get(name), otherwise)
+    estimate::output_cap(request.endpoint, request.as_written, &|name| request.params.get(name), otherwise)
 }
 
 /// Whether a failure is the provider's, so that all its models leave with it.

@@ -199,7 +199,7 @@ impl Life {
             }
             Refused::Task => Visit::Left,
             Refused::Unbounded => {
-                let message = "under a budget (max_cost) a row may not take away the cap on its output";
+                let message = "under a budget (max_cost) a row needs a cap on its output, such as max_tokens";
                 Visit::Through(Some(Failure::new(FailureKind::InvalidRequest, message)))
             }
         })

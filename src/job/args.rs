@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::batch::MadeJob;
+use super::made::{By, MadeJob};
 use super::merge::{branch, lay, split_key, text};
 use super::problem::{Problem, Problems, nearest};
 use super::tree::{Entry, Node, Spot, Table, Value, parse_value};
@@ -63,8 +63,14 @@ pub(super) fn apply(args: &JobArgs, tree: &mut Table, working_dir: &Path, proble
     for route in &args.routes {
         set_route(route, tree, &Spot::flag("--route", working_dir), problems);
     }
+    // Who made the job knows its flags, and none of its keys.
+    let flag = |name| match &args.made {
+        Some(_) => By::Flag(name).spot(working_dir),
+        None => Spot::flag(name, working_dir),
+    };
     if let Some(concurrency) = args.concurrency {
-        let spot = Spot::flag("--concurrency", working_dir);
+        // As the command that makes a job calls it.
+        let spot = flag(if args.made.is_some() { "--max-inflight" } else { "--concurrency" });
         let value = Value::Integer(i64::try_from(concurrency).unwrap_or(i64::MAX));
         put(tree, &["run", "concurrency"], Node { value, spot });
     }
@@ -73,9 +79,9 @@ pub(super) fn apply(args: &JobArgs, tree: &mut Table, working_dir: &Path, proble
         ("--max-failures", "max_failures", &args.max_failures),
         ("--max-cost", "max_cost", &args.max_cost),
     ];
-    for (flag, key, value) in limits {
+    for (name, key, value) in limits {
         if let Some(value) = value {
-            put(tree, &["run", key], text(value, &Spot::flag(flag, working_dir)));
+            put(tree, &["run", key], text(value, &flag(name)));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
-use super::batch::MadeJob;
+use super::made::MadeJob;
 use super::problem::Problem;
 use super::stopping::{Deadline, MaxCost, MaxFailures};
 use super::tree::Spot;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::args::{self, JobArgs};
 use super::batch;
+use super::made::MadeJob;
 use super::merge::{lay, restrict_config};
 use super::problem::{Problem, Problems};
 use super::tree::{Origin, Source, Spot, Table, parse};
@@ -29,9 +30,9 @@ pub(super) fn gather(args: &JobArgs, problems: &Problems) -> Option<Gathered> {
     let batch = if args.made.is_none() { batch::job_file_of(&named) } else { None };
     let file = settled(batch.as_deref().unwrap_or(&named));
     let source = source_of(&file, batch.as_deref().unwrap_or(&args.job_file));
-    let job = match &args.made {
-        Some(made) => parsed(&made.text, &source, problems),
-        None => read(&file, &source, problems),
+    let (job, spot) = match &args.made {
+        Some(made) => (made.tree(&source.dir, problems), MadeJob::spot(&source.dir)),
+        None => (read(&file, &source, problems), Spot { origin: source, position: None }),
     };
     let mut tree = match config_path(args, &file, &working_dir) {
         Some(path) => {
@@ -41,8 +42,13 @@ pub(super) fn gather(args: &JobArgs, problems: &Problems) -> Option<Gathered> {
         None => Table::default(),
     };
     lay(&mut tree, job?);
+    if batch::is_job_file(&file) {
+        for model in args.model.iter().chain(&args.models) {
+            batch::offer(model.trim(), &mut tree, &Spot::flag("--model", &working_dir));
+        }
+    }
     args::apply(args, &mut tree, &working_dir, problems);
-    Some(Gathered { tree, file, spot: Spot { origin: source, position: None } })
+    Some(Gathered { tree, file, spot })
 }
 
 /// The file with its folder's one true name: `./jobs/../jobs/tag.toml` is the same job as `jobs/tag.toml`. A file that is
@@ -57,7 +63,7 @@ fn settled(file: &Path) -> PathBuf {
 
 fn source_of(file: &Path, shown: &Path) -> Arc<Source> {
     let dir = file.parent().map(Path::to_owned).unwrap_or_default();
-    Arc::new(Source { source: Origin::File(shown.to_owned()), dir })
+    Arc::new(Source { from: Origin::File(shown.to_owned()), dir, called: None })
 }
 
 fn config_path(args: &JobArgs, job_file: &Path, working_dir: &Path) -> Option<PathBuf> {

@@ -10,6 +10,7 @@ mod environment;
 mod files;
 mod known;
 mod load;
+mod made;
 mod merge;
 mod problem;
 mod reader;
@@ -22,9 +23,12 @@ mod tree;
 mod units;
 
 pub use args::JobArgs;
-pub use batch::{Batch, KeptInput, MadeJob};
+pub use batch::{Batch, NamedModel};
 pub use checked::{Job, JobProvider, Model, OnChange, ProviderKind, RetryFailed, Task, TaskAnswer};
 pub use load::{load, state_path};
+pub use made::{KeptInput, MadeJob};
 pub use problem::{JobError, Problem};
 pub use schema::SCHEMA;
+pub(crate) use tree::dotted;
+
 pub use stopping::{Deadline, MaxCost, MaxFailures, Period};

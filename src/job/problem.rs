@@ -29,12 +29,14 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(spot: &Spot, key: impl Into<String>, message: impl Into<String>) -> Self {
-        let (file, flag) = match &spot.origin.source {
+        let (file, flag) = match &spot.origin.from {
             Origin::File(shown) => (Some(shown.clone()), None),
             Origin::Flag(flag) => (None, Some(*flag)),
+            Origin::Nobody => (None, None),
         };
+        let key = spot.origin.called.map_or_else(|| key.into(), str::to_owned);
         let (line, column) = spot.position.unzip();
-        Self { file, line, column, flag, key: key.into(), message: message.into(), hint: None }
+        Self { file, line, column, flag, key, message: message.into(), hint: None }
     }
 
     /// The same with this hint.

@@ -15,13 +15,17 @@ pub(super) enum Origin {
     File(PathBuf),
     /// A command-line flag.
     Flag(&'static str),
+    /// Nothing that the user wrote.
+    Nobody,
 }
 
 /// A source of keys, and the folder that its relative paths start from.
 #[derive(Debug)]
 pub(super) struct Source {
-    pub(super) source: Origin,
+    pub(super) from: Origin,
     pub(super) dir: PathBuf,
+    /// What its keys are called, where they are no keys to the user.
+    pub(super) called: Option<&'static str>,
 }
 
 /// The place of a key or value: line and column in a file.
@@ -33,7 +37,8 @@ pub(super) struct Spot {
 
 impl Spot {
     pub(super) fn flag(flag: &'static str, dir: &Path) -> Self {
-        Self { origin: Arc::new(Source { source: Origin::Flag(flag), dir: dir.to_owned() }), position: None }
+        let source = Source { from: Origin::Flag(flag), dir: dir.to_owned(), called: None };
+        Self { origin: Arc::new(source), position: None }
     }
 }
 
@@ -103,7 +108,7 @@ impl Table {
 }
 
 /// A key's full name, quoted where TOML would have it quoted.
-pub(super) fn dotted(parent: &str, name: &str) -> String {
+pub(crate) fn dotted(parent: &str, name: &str) -> String {
     let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     let name = if bare { name.to_owned() } else { format!("{name:?}") };
     if parent.is_empty() { name } else { format!("{parent}.{name}") }
@@ -133,8 +138,8 @@ pub(super) fn parse_value(text: &str, spot: &Spot) -> Node {
     node
 }
 
-/// Gives a value that was not read from a file the place of its flag, all the way down.
-fn relocate(node: &mut Node, spot: &Spot) {
+/// Gives a value that was not read from a file the place that it comes from, all the way down.
+pub(super) fn relocate(node: &mut Node, spot: &Spot) {
     node.spot = spot.clone();
     match &mut node.value {
         Value::List(items) => items.iter_mut().for_each(|item| relocate(item, spot)),

@@ -66,7 +66,10 @@ fn all(params: &Map<String, Value>) -> impl Iterator<Item = (&str, &Value)> {
 /// The parameters that are sent, with one cap on the output under the endpoint's name for it, where it has one.
 fn capped<'a>(params: &'a Map<String, Value>, cap: Option<&'static str>) -> impl Iterator<Item = (&'a str, &'a Value)> {
     let there = |name: &&str| params.contains_key(*name);
-    let chosen = cap.filter(|cap| there(cap)).or_else(|| CAPS.into_iter().find(there));
+    // Null is no cap where another name has one: what a budget sets aside is the cap that is sent.
+    let says = |name: &&str| params.get(*name).is_some_and(|value| !value.is_null());
+    let first = |found: &dyn Fn(&&str) -> bool| CAPS.into_iter().find(found);
+    let chosen = cap.filter(|cap| says(cap)).or_else(|| first(&says)).or_else(|| first(&there));
     let sent = params.iter().filter(|(name, _)| !NEVER_SENT.contains(&name.as_str()));
     sent.filter_map(move |(name, value)| match cap {
         Some(cap) if CAPS.contains(&name.as_str()) => (Some(name.as_str()) == chosen).then_some((cap, value)),

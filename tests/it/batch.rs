@@ -309,6 +309,11 @@ fn flags_for_the_engine_of_vllm_are_ignored_with_a_word() {
     assert_eq!(world.lines("out.jsonl").len(), 3);
     let quiet = world.overnight(&command(&sim, &["-q", "--model", "alpha", "--seed", "-1"]));
     assert_eq!((quiet.code, quiet.stderr.as_str()), (Some(0), ""));
+    let short = world.overnight(&command(&sim, &["--model", "alpha", "-O3", "-q", "awq", "--progress", "none"]));
+    assert_eq!(
+        (short.code, short.stderr.as_str()),
+        (Some(0), "ignored, as they are for the server's own command line: --optimization-level, --quantization\n")
+    );
     for unknown in ["--max-model-length", "--enable-prefix-cache"] {
         let ran = world.overnight(&command(&sim, &[unknown, "1"]));
         assert_eq!(ran.code, Some(2), "{ran:?}");
@@ -418,6 +423,87 @@ fn what_cannot_be_sent_is_told_before_anything_is() {
     assert_eq!(same, Some(3));
     assert!(why.contains("would overwrite the input"), "{why}");
     assert_eq!(world.read("in.jsonl"), DOCUMENTED);
+}
+
+/// What is told of a batch that cannot be sent.
+fn refused(world: &World, args: &[&str]) -> String {
+    let all: Vec<&str> = ["batch", "-i", "in.jsonl", "-o", "out.jsonl"].iter().chain(args).copied().collect();
+    let ran = world.overnight(&all);
+    assert_eq!((ran.code, world.path("out.jsonl.overnight/results.log").exists()), (Some(3), false), "{ran:?}");
+    ran.stderr
+}
+
+#[test]
+fn what_is_wrong_is_told_by_flag_or_line_and_never_by_a_key() {
+    let nameless = line("none", "", "a line without a model fails alone");
+    let world = world(&[nameless, line("a", "made-up", "x"), line("b", "made-up", "y")].concat());
+    let server = "http://gateway.example/v1";
+    let told = |args: &[&str]| refused(&world, args);
+    let key = told(&[]);
+    assert!(key.starts_with("error: environment variable OPENAI_API_KEY is not set\n  hint: set it, "), "{key}");
+    insta::assert_snapshot!(told(&["--base-url", "gateway", "--api-key-env", "not a name"]), @r#"
+    error: --base-url: is not an http or https URL
+      hint: write for example "https://gateway.example/v1"
+    --api-key-env: is not the name of an environment variable
+      hint: this takes the name of a variable, such as GATEWAY_API_KEY, not the key itself
+    "#);
+    insta::assert_snapshot!(told(&["--base-url", server, "--max-cost", "1"]), @r#"
+    error: in.jsonl:2:1: body.model: --max-cost needs a price for made-up
+      hint: USD per million tokens by --set 'models."made-up".price={ input = 0.40, output = 1.20 }', or a price file by --prices
+    "#);
+    insta::assert_snapshot!(told(&["--base-url", server, "--max-cost", "-1", "--max-inflight", "0"]), @r#"
+    error: --max-inflight: must be at least 1 and at most 65535
+    --max-cost: is no amount of USD, and none a day or month
+      hint: write for example 25.0, "25/day" or "500/month"
+    "#);
+    let models: String = (0..1_001).map(|n| line("x", &format!("m{n}"), "x")).collect();
+    world.write("in.jsonl", models);
+    insta::assert_snapshot!(told(&["--base-url", server]), @r"
+    error: in.jsonl: its lines name more than 1000 models (body.model)
+      hint: name one for all of them with --model
+    ");
+}
+
+#[test]
+fn a_budget_goes_by_the_caps_of_the_lines() {
+    let sim = SimServer::start(json!({"output_tokens": 5}));
+    let with = |id: &str, cap: &str, tokens: u64| {
+        let mut line: Value = serde_json::from_str(&line(id, "m", "x")).unwrap();
+        let body = line["body"].as_object_mut().unwrap();
+        body.remove("max_tokens");
+        body.insert(cap.to_owned(), json!(tokens));
+        format!("{line}\n")
+    };
+    let price = ["--set", "models.m.price={input=0, output=1000000}", "--json"];
+    let run = |world: &World, usd: &str| {
+        let ran = world.overnight(&command(&sim, &[&["--max-cost", usd][..], &price].concat()));
+        (ran.code, ran.summary()["attempts"].clone())
+    };
+    // A dollar a token: what does not fit is not sent.
+    let capped = world(&[with("a", "max_completion_tokens", 20), with("b", "max_tokens", 21)].concat());
+    assert_eq!(run(&capped, "19"), (Some(5), json!(0)));
+    assert_eq!(run(&capped, "26"), (Some(0), json!(2)), "the second one fits when the first has cost 5");
+    // What the endpoint does not know is no cap.
+    let open = world(&[with("a", "max_output_tokens", 5), with("b", "max_tokens", 5)].concat());
+    assert_eq!(run(&open, "100"), (Some(4), json!(1)));
+    let out = open.lines("out.jsonl");
+    assert_eq!(
+        (&out[0]["error"]["code"], &out[1]["response"]["status_code"]),
+        (&json!("invalid_request"), &json!(200))
+    );
+    assert!(out[0]["error"]["message"].as_str().unwrap().contains("max_tokens"), "{}", out[0]);
+}
+
+#[test]
+fn failed_lines_can_be_sent_to_a_model_that_no_line_names() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&[line("a", "m", "1"), line("b", "fail-400", "2")].concat());
+    assert_eq!(world.overnight(&command(&sim, &[])).code, Some(4));
+    let retried = world.overnight(&["retry", "out.jsonl", "--model", "org/other", "--json"]);
+    assert_eq!((retried.code, &retried.summary()["rows"]["succeeded"]), (Some(0), &json!(2)), "{retried:?}");
+    assert_eq!(world.lines("out.jsonl")[1]["response"]["body"]["model"], "org/other");
+    let again = world.overnight(&command(&sim, &["--json"]));
+    assert_eq!((again.code, &again.summary()["attempts"]), (Some(0), &json!(0)), "{again:?}");
 }
 
 #[test]

@@ -42,7 +42,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "N", env = "OVERNIGHT_LIMIT", hide_env = true)]
     pub limit: Option<NonZeroU64>,
     /// Send nothing that could cost more than this: USD for the run, or as in 25/day or 500/month
-    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, env = "OVERNIGHT_MAX_COST", hide_env = true)]
     pub max_cost: Option<String>,
     /// Any key of a job file, as in --set retry.max_attempts=2; can be given more than once
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]

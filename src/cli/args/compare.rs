@@ -35,7 +35,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N", env = "OVERNIGHT_CONCURRENCY", hide_env = true)]
     pub concurrency: Option<usize>,
     /// Send nothing that could cost more than this: USD for the comparison, or as in 25/day or 500/month
-    #[arg(long, value_name = "USD", env = "OVERNIGHT_MAX_COST", hide_env = true)]
+    #[arg(long, value_name = "USD", allow_negative_numbers = true, env = "OVERNIGHT_MAX_COST", hide_env = true)]
     pub max_cost: Option<String>,
     /// What to do while another run holds this job's lock
     #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]

@@ -12,7 +12,7 @@ pub struct Night {
     #[arg(long, value_name = "06:00|8h", env = "OVERNIGHT_DEADLINE")]
     pub deadline: Option<String>,
     /// Stop when this many rows, or this share of them, failed in this invocation
-    #[arg(long, value_name = "N|P%", env = "OVERNIGHT_MAX_FAILURES")]
+    #[arg(long, value_name = "N|P%", allow_negative_numbers = true, env = "OVERNIGHT_MAX_FAILURES")]
     pub max_failures: Option<String>,
     /// Begin anew: the old state goes to archive/ in the state directory, nothing is deleted
     #[arg(long, env = "OVERNIGHT_FRESH", value_parser = FalseyValueParser::new())]

@@ -56,25 +56,25 @@ struct Prepared {
 fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> {
     let spool = if args.input_file == Path::new("-") { Some(spool().map_err(|message| (message, 1))?) } else { None };
     let file = spool.as_ref().map_or(args.input_file.as_path(), NamedTempFile::path);
-    let contents = look_at_batch(file).map_err(|error| (error.to_string(), error.exit_code()))?;
+    let shown = if spool.is_some() { "stdin".into() } else { args.input_file.to_string_lossy() };
+    let contents = look_at_batch(file, &shown).map_err(|error| (error.to_string(), error.exit_code()))?;
     if contents.lines > 0 && contents.models.is_empty() && args.model.is_none() {
         let message = format!("{}: no line names a model (body.model)", args.input_file.display());
         return Err((format!("{message}\n  hint: is it an OpenAI Batch file? --model names one for all lines"), 3));
     }
-    let env = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let batch = Batch {
         input: file.to_owned(),
         spooled: spool.is_some(),
         output: args.output_file.clone(),
         errors: args.error_file.clone(),
-        base_url: args.base_url.clone().or_else(|| env("OPENAI_BASE_URL")),
+        base_url: args.base_url.clone(),
         api_key_env: args.api_key_env.clone(),
         model: args.model.clone(),
         named: contents.models.clone(),
         rpm: args.rpm.map(Into::into),
         tpm: args.tpm.map(Into::into),
     };
-    let job = batch.job(&env).map_err(|message| (message, 3))?;
+    let job = batch.job(&|name| std::env::var(name).ok()).map_err(|message| (message, 3))?;
     let job = JobArgs {
         // Nothing is kept.
         input: spool.as_ref().filter(|_| args.dry_run).map(|spool| spool.path().to_owned()),

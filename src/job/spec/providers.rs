@@ -287,7 +287,11 @@ fn missing_key(spec: &ProviderSpec<'_>, name: &str, field: &Field<'_>) {
         let hint = "this takes the name of a variable, not the key itself".to_owned();
         return field.refuse("the environment variable named here is not set", Some(hint));
     }
+    let was_made = field.node.spot.origin.called.is_some();
     let hint = match spec.api_key_envs {
+        Some(_) | None if was_made => {
+            "set it, name another variable with --api-key-env, or a server with --base-url".to_owned()
+        }
         Some(_) => "set it in the environment or in `env_file`".to_owned(),
         None => format!(
             "provider {0} needs a key: set it in the environment or in `env_file`, or name another variable in \

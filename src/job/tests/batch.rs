@@ -1,17 +1,21 @@
 //! The job that a batch makes: whom it asks, by which key, and that it loads.
 
 use super::*;
-use crate::job::Batch;
+use crate::job::{Batch, NamedModel};
 use crate::sink::OutputFormat;
 use crate::source::Format;
+use crate::types::Place;
 
 fn batch(folder: &Folder) -> Batch {
-    let names = ["m1", "org/m \"2\""].map(str::to_owned);
+    let named = |(name, line): (&str, u64)| NamedModel {
+        name: name.to_owned(),
+        at: Place { file: "in [1].jsonl".into(), line },
+    };
     Batch {
         input: folder.path("in [1].jsonl"),
         output: folder.path("out"),
         base_url: Some("http://localhost:8000/v1".to_owned()),
-        named: names.to_vec(),
+        named: [("m1", 1), ("org/m \"2\"", 3)].map(named).to_vec(),
         ..Batch::default()
     }
 }
