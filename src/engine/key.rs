@@ -79,12 +79,17 @@ pub(super) fn used_hash(columns: &[String], row: &Row, files: &[ImageFile]) -> R
             }
         }
     }
-    for file in files {
-        hash.part(&file.hash);
+    hash.row_hash(files)
+}
+
+/// The same where all of a row's bytes count, of which this is the hash.
+pub(super) fn whole_row_hash(row: RowHash, files: &[ImageFile]) -> RowHash {
+    if files.is_empty() {
+        return row;
     }
-    let mut first = [0; 8];
-    first.copy_from_slice(&hash.key().0[..8]);
-    RowHash(u64::from_be_bytes(first))
+    let mut hash = Parts::new(b"used row");
+    hash.part(&row.0.to_be_bytes());
+    hash.row_hash(files)
 }
 
 /// 128 bits of any parts, for identities that are not keys.
@@ -121,6 +126,16 @@ impl Parts {
     fn part(&mut self, bytes: &[u8]) {
         self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
+    }
+
+    /// 64 bits of the parts and these files.
+    fn row_hash(mut self, files: &[ImageFile]) -> RowHash {
+        for file in files {
+            self.part(&file.hash);
+        }
+        let mut first = [0; 8];
+        first.copy_from_slice(&self.key().0[..8]);
+        RowHash(u64::from_be_bytes(first))
     }
 
     fn optional(&mut self, bytes: Option<&[u8]>) {

@@ -2,13 +2,13 @@
 //! kept after a change of the job, by its id and the values that were used.
 
 use super::RunError;
-use super::key::used_hash;
+use super::key::{used_hash, whole_row_hash};
 use super::plan::Plan;
 use super::prepare::{Prepared, What, prepare};
 use crate::job::OnChange;
 use crate::source::{Input, Record};
-use crate::store::{End, KeptIndex, KeyIndex, OrderReader, OrderState, Owner, StateDir, StateReader, Store};
-use crate::types::{Key, RowHash};
+use crate::store::{End, KeptIndex, KeyIndex, MadeOf, OrderReader, OrderState, Owner, StateDir, StateReader, Store};
+use crate::types::{ImageFile, Key, RowHash};
 
 /// How a row finds its outcome.
 pub(super) enum Matching {
@@ -97,15 +97,20 @@ impl ByKey {
         let Some((owner, values)) = used_by(kept, plan, record, prepared) else { return found };
         // An answer that is kept comes before one that a comparison has asked for.
         if let Some(end) = found.filter(|end| !end.compared) {
-            kept.strike(owner, values, end);
+            values.for_each(|values| kept.strike(owner, values, end));
             return found;
         }
-        kept.take(owner, values).or(found)
+        values.into_iter().find_map(|values| kept.take(owner, values)).or(found)
     }
 }
 
-/// Whose answers a row may keep, and its values of the columns that they were made of.
-fn used_by(kept: &KeptIndex, plan: &Plan, record: &Record, prepared: &Prepared) -> Option<(Owner, RowHash)> {
+/// Whose answers a row may keep, and the hashes of its values that such an answer may have.
+fn used_by(
+    kept: &KeptIndex,
+    plan: &Plan,
+    record: &Record,
+    prepared: &Prepared,
+) -> Option<(Owner, impl Iterator<Item = RowHash> + use<>)> {
     let task = match &prepared.what {
         What::Ask(request) => request.task,
         What::Fail { task, .. } => (*task)?,
@@ -115,13 +120,19 @@ fn used_by(kept: &KeptIndex, plan: &Plan, record: &Record, prepared: &Prepared) 
         What::Ask(request) => request.payload.images(),
         What::Fail { .. } => &[],
     };
-    let values = match kept.columns_of(owner)? {
-        None => prepared.hashes.row,
-        Some(columns) => match &prepared.hashes.used {
-            Some(used) if used.columns == columns => used.hash,
-            // The job used others then.
-            Some(_) | None => used_hash(columns, &record.row().ok()?, files),
-        },
-    };
-    Some((owner, values))
+    let made_of = kept.made_of(owner)?;
+    let values = values_hash(made_of, record, prepared, files)?;
+    // An answer that was made without files does not mind those that go with the row today.
+    let bare = if made_of.files || files.is_empty() { None } else { values_hash(made_of, record, prepared, &[]) };
+    Some((owner, [values].into_iter().chain(bare)))
+}
+
+/// Of the row's values of what an answer was made of, and of these files.
+fn values_hash(made_of: &MadeOf, record: &Record, prepared: &Prepared, files: &[ImageFile]) -> Option<RowHash> {
+    match (&made_of.columns, &prepared.hashes.used) {
+        (columns, Some(used)) if used.columns == *columns && used.files != files.is_empty() => Some(used.hash),
+        (None, _) => Some(whole_row_hash(prepared.hashes.row, files)),
+        // The job used others then.
+        (Some(columns), _) => Some(used_hash(columns, &record.row().ok()?, files)),
+    }
 }

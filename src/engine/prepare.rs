@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::key::{RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash, used_hash};
+use super::key::{
+    RequestParts, broken_row_key, canonical_json, content_id, request_key, row_hash, used_hash, whole_row_hash,
+};
 use super::passed::{self, passes_on};
 use super::plan::Plan;
 use crate::source::Record;
@@ -22,7 +24,7 @@ pub(super) struct Hashes {
     pub id: Option<RowHash>,
     /// Of its bytes.
     pub row: RowHash,
-    /// Of the values that its request is made of, where it has an id and not all of them are.
+    /// Of the values that its request is made of, where it has an id and they are not all of its bytes, and nothing else.
     pub used: Option<UsedValues>,
     /// Its request, whoever makes it, where such rows share their answer.
     pub request: Option<Key>,
@@ -108,16 +110,21 @@ fn prepare_row(plan: &Plan, record: &Record, row: &Row) -> Prepared {
             return Prepared { key, hashes, what: What::Fail { task: None, failure } };
         }
     };
-    let columns = plan.tasks[task].used.as_ref().filter(|_| id_hash.is_some());
+    let columns = plan.tasks[task].used.as_ref();
     let used = |request: &Request| {
-        let columns = columns?.clone();
-        Some(UsedValues { hash: used_hash(&columns, row, request.payload.images()), columns })
+        let images = request.payload.images();
+        // Of all its bytes alone the row's own hash tells.
+        let columns = if images.is_empty() { Some(columns?) } else { columns };
+        let hash =
+            columns.map_or_else(|| whole_row_hash(hashes.row, images), |columns| used_hash(columns, row, images));
+        Some(UsedValues { columns: columns.cloned(), files: !images.is_empty(), hash })
     };
     match id.and_then(|id| render(plan, task, row, id.as_deref())) {
         Ok((keys, mut request)) => {
             let has_files = !request.payload.images().is_empty();
             request.unread = has_files.then(|| broken_row_key(&record.raw(), &plan.tasks[task].template_text));
-            (hashes.used, hashes.request) = (used(&request), keys.shared);
+            let used = if id_hash.is_some() { used(&request) } else { None };
+            (hashes.used, hashes.request) = (used, keys.shared);
             Prepared { key: keys.own, hashes, what: What::Ask(request) }
         }
         Err(failure) => {

@@ -40,11 +40,20 @@ impl Owner {
     }
 }
 
+/// What of a row an answer was made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeOf {
+    /// `None`: all of its bytes.
+    pub columns: Option<Vec<String>>,
+    /// Files that went with it; not told in logs of before that was noted.
+    pub files: bool,
+}
+
 /// Outcomes that rows may keep, 24 bytes each: of each row those that were made of the same columns as its last one.
 pub struct KeptIndex {
     entries: Vec<Entry>,
-    /// `None`: all of the row's bytes.
-    columns: Vec<Option<Vec<String>>>,
+    /// By their numbers in marks.
+    made_of: Vec<MadeOf>,
     /// Where the walk through many equal entries goes on.
     walks: HashMap<usize, usize>,
 }
@@ -55,7 +64,7 @@ impl KeptIndex {
     /// # Errors
     /// The first error of the iterator.
     pub fn build(outcomes: impl Iterator<Item = Result<LoggedOutcome, StoreError>>) -> Result<Self, StoreError> {
-        let mut index = Self { entries: Vec::new(), columns: Vec::new(), walks: HashMap::new() };
+        let mut index = Self { entries: Vec::new(), made_of: Vec::new(), walks: HashMap::new() };
         let mut replaced = Vec::new();
         for outcome in outcomes {
             let outcome = outcome?;
@@ -77,28 +86,29 @@ impl KeptIndex {
             // Which model answers is the job's choice.
             return;
         }
-        // A failure without a call is free to be looked at anew.
-        let Some(id) = outcome.id_hash.filter(|_| outcome.called || outcome.deduped) else { return };
-        let (columns, values) = match (&outcome.used, outcome.row_hash) {
-            (Some(used), _) => (Some(&used.columns), used.hash),
-            (None, Some(row)) => (None, row),
+        // A failure without a call is free to be looked at anew, a copied one too.
+        let called = outcome.called || (outcome.deduped && !outcome.provider.is_empty());
+        let Some(id) = outcome.id_hash.filter(|_| called) else { return };
+        let (columns, files, values) = match (&outcome.used, outcome.row_hash) {
+            (Some(used), _) => (used.columns.as_ref(), used.files, used.hash),
+            (None, Some(row)) => (None, false, row),
             (None, None) => return,
         };
         let Owner(owner) = Owner::new(&outcome.task, id);
         let mut mark = [0; 16];
         mark[..OWNER].copy_from_slice(&owner);
-        mark[COLUMNS] = self.number(columns);
+        mark[COLUMNS] = self.number(columns, files);
         mark[COLUMNS + 1..VALUES].copy_from_slice(&first::<5>(&values.0.to_be_bytes()));
         mark[VALUES..].copy_from_slice(&first::<4>(&outcome.ended.key.0));
         self.entries.push(Entry { mark, end: outcome.ended.end.pack() });
     }
 
-    fn number(&mut self, columns: Option<&Vec<String>>) -> u8 {
+    fn number(&mut self, columns: Option<&Vec<String>>, files: bool) -> u8 {
         // The last one first: that is the one of nearly all rows.
-        let known = self.columns.iter().rposition(|known| known.as_ref() == columns);
-        let number = known.unwrap_or(self.columns.len());
+        let known = self.made_of.iter().rposition(|known| known.columns.as_ref() == columns && known.files == files);
+        let number = known.unwrap_or(self.made_of.len());
         if known.is_none() && number < usize::from(TOO_MANY) {
-            self.columns.push(columns.cloned());
+            self.made_of.push(MadeOf { columns: columns.cloned(), files });
         }
         u8::try_from(number).unwrap_or(TOO_MANY)
     }
@@ -115,14 +125,12 @@ impl KeptIndex {
         self.entries.retain(|entry| entry.end != 0);
     }
 
-    /// The columns whose values decide whether the row keeps what it has; `None`: it has nothing. `Some(None)`: all of its
-    /// bytes do.
+    /// What decides whether the row keeps what it has; `None`: it has nothing.
     #[must_use]
-    pub fn columns_of(&self, owner: Owner) -> Option<Option<&[String]>> {
+    pub fn made_of(&self, owner: Owner) -> Option<&MadeOf> {
         let at = self.entries.partition_point(|entry| entry.mark[..OWNER] < owner.0[..]);
         let mark = self.entries.get(at)?.mark;
-        let columns = self.columns.get(usize::from(mark[COLUMNS])).filter(|_| mark[..OWNER] == owner.0[..])?;
-        Some(columns.as_deref())
+        self.made_of.get(usize::from(mark[COLUMNS])).filter(|_| mark[..OWNER] == owner.0[..])
     }
 
     /// The next outcome of the row with these values of its columns. Of several requests the last one counts first; among
@@ -205,7 +213,11 @@ mod tests {
             ended: Ended { key: Key([request; 16]), row: offset, end, replaces: None },
             id_hash: Some(ID),
             row_hash: Some(RowHash(1 << 40)),
-            used: (!columns.is_empty()).then_some(UsedValues { columns, hash: values_of(values) }),
+            used: (!columns.is_empty()).then(|| UsedValues {
+                columns: Some(columns),
+                files: false,
+                hash: values_of(values),
+            }),
             request: None,
             deduped: false,
             called: true,
@@ -238,8 +250,11 @@ mod tests {
             outcome(40, 2, &["a"], 1),
             outcome(50, 2, &["a"], 2),
         ]);
-        assert_eq!(index.columns_of(Owner::new("tag", ID)), Some(Some(&["a".to_owned()][..])));
-        assert_eq!(index.columns_of(Owner::new("sum", ID)), None);
+        assert_eq!(
+            index.made_of(Owner::new("tag", ID)),
+            Some(&MadeOf { columns: Some(vec!["a".to_owned()]), files: false })
+        );
+        assert_eq!(index.made_of(Owner::new("sum", ID)), None);
         let takes: Vec<_> = (0..5).map(|_| take(&mut index, 1)).collect();
         assert_eq!(takes, [Some(30), Some(40), Some(10), Some(20), None]);
         assert_eq!((take(&mut index, 2), take(&mut index, 3)), (Some(50), None));
@@ -261,7 +276,7 @@ mod tests {
         let mut back = index(vec![outcome(10, 1, &[], 0), outcome(20, 2, &["a", "b"], 5), outcome(30, 1, &["a"], 1)]);
         assert_eq!((take(&mut back, 5), take(&mut back, 1)), (None, Some(30)));
         let mut whole = index(vec![outcome(10, 1, &["a"], 1), outcome(20, 2, &[], 0)]);
-        assert_eq!(whole.columns_of(Owner::new("tag", ID)), Some(None));
+        assert_eq!(whole.made_of(Owner::new("tag", ID)).map(|made_of| &made_of.columns), Some(&None));
         assert_eq!(take(&mut whole, 1), Some(20));
     }
 
@@ -270,8 +285,20 @@ mod tests {
         let mut replacing = outcome(20, 1, &["a"], 1);
         replacing.ended.replaces = Some(10);
         let uncalled = LoggedOutcome { called: false, ..outcome(5, 1, &["a"], 1) };
-        let mut index = index(vec![uncalled, outcome(10, 1, &["a"], 1), replacing]);
+        let copied = LoggedOutcome { deduped: true, ..uncalled.clone() };
+        let mut index = index(vec![uncalled, copied, outcome(10, 1, &["a"], 1), replacing]);
         assert_eq!([take(&mut index, 1), take(&mut index, 1)], [Some(20), None]);
+    }
+
+    #[test]
+    fn what_was_made_with_files_is_not_taken_for_what_was_made_without() {
+        let with_files = |mut outcome: LoggedOutcome| {
+            outcome.used.as_mut().unwrap().files = true;
+            outcome
+        };
+        let mut index = index(vec![outcome(10, 1, &["a"], 1), with_files(outcome(20, 2, &["a"], 5))]);
+        assert!(index.made_of(Owner::new("tag", ID)).unwrap().files);
+        assert_eq!((take(&mut index, 1), take(&mut index, 5)), (None, Some(20)));
     }
 
     #[test]
@@ -287,7 +314,7 @@ mod tests {
     fn more_sets_of_columns_than_have_a_number_only_cost_calls() {
         let names = (1..=300).map(|number| format!("c{number}"));
         let mut one_by_one = index((1..).zip(names).map(|(at, name)| outcome(at, 1, &[&name], 1)).collect());
-        assert_eq!(one_by_one.columns_of(Owner::new("tag", ID)), None);
+        assert_eq!(one_by_one.made_of(Owner::new("tag", ID)), None);
         assert_eq!(take(&mut one_by_one, 1), None);
     }
 }

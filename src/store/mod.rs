@@ -44,7 +44,7 @@ pub use error::StoreError;
 pub use failures::failed_outcomes;
 pub use flight::Flight;
 pub use keeper::{Opened, Store};
-pub use kept::{KeptIndex, Owner};
+pub use kept::{KeptIndex, MadeOf, Owner};
 pub use keys::KeyIndex;
 pub use lock::{Holder, StateLock};
 pub use order::{OrderReader, OrderState};

@@ -211,9 +211,13 @@ pub struct TrailEntry {
 /// The values of a row that its request was made of: what `run.on_change = "keep"` goes by.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UsedValues {
-    /// The columns that stood in the job, sorted: another prompt may use others.
-    pub columns: Vec<String>,
-    /// Of their values.
+    /// The columns that stood in the job, sorted: another prompt may use others. `None`: all of the row's bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// Files went with it. Not told in logs of before there was this mark.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub files: bool,
+    /// Of the values, and of the files.
     pub hash: RowHash,
 }
 
@@ -233,7 +237,7 @@ pub struct OutcomeLine {
     /// Of the row's bytes: the same bytes under another key are another job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row_hash: Option<RowHash>,
-    /// Of rows with an id; `None` too where all of the row's bytes were used.
+    /// Of rows with an id; `None` too where all of the row's bytes were used, and nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<UsedValues>,
     /// What it asked, whoever it was: rows with the same request may take its answer. Only with `run.dedupe`.

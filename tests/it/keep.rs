@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use crate::incremental::{Job, row, rows};
 
+const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
+
 const KEEP: (&str, &str) = ("[providers.p]", "[run]\non_change = \"keep\"\n[providers.p]");
 
 /// The prompt that each result answers, by its verb.
@@ -152,6 +154,102 @@ fn a_row_that_a_template_could_not_render_is_looked_at_anew() {
     assert_eq!(job.run(&[]).code, Some(4));
     job.set(&[KEEP, ("Tag {{ text }}", "Tag {{ text | default('nothing') }}")]);
     assert_eq!(job.calls(&[]), 1);
+}
+
+/// Rows whose photos show each something else.
+fn photographed(job: &Job, count: usize) -> Vec<Value> {
+    let mut rows = rows(count);
+    for (n, row) in rows.iter_mut().enumerate() {
+        let photo = format!("{n}.png");
+        job.world.write(&photo, [PNG, photo.as_bytes()].concat());
+        row["photo"] = json!(photo);
+    }
+    rows
+}
+
+/// Another picture in the same file.
+fn retouch(job: &Job, photo: &str) {
+    job.world.write(photo, [PNG, b"retouched"].concat());
+}
+
+#[test]
+fn an_answer_outlasts_a_change_of_the_job_and_not_one_of_its_image() {
+    for prompt in ["Tag {{ row }}", "Tag {{ text }}"] {
+        let job = Job::new();
+        job.input(&photographed(&job, 10));
+        let asks = |prompt: &str| format!("{prompt}\"\nimages = [\"{{{{ photo }}}}\"]");
+        job.set(&[("Tag {{ text }}\"", &asks(prompt))]);
+        assert_eq!(job.calls(&[]), 10);
+        job.set(&[KEEP, ("Tag {{ text }}\"", &asks(&prompt.replace("Tag", "Label")))]);
+        assert_eq!(job.calls(&[]), 0, "{prompt}");
+        retouch(&job, "1.png");
+        assert_eq!(job.calls(&[]), 1, "{prompt}");
+        assert_eq!(job.calls(&[]), 0, "{prompt}");
+    }
+}
+
+#[test]
+fn images_that_a_task_did_not_send_before_send_no_row_again_until_it_has_been_asked_with_its_own() {
+    let job = Job::new();
+    job.input(&photographed(&job, 10));
+    assert_eq!(job.calls(&[]), 10);
+    let with_images = ("Tag {{ text }}\"", "Tag {{ text }}\"\nimages = [\"{{ photo }}\"]");
+    job.set(&[KEEP, with_images]);
+    assert_eq!(job.calls(&[]), 0);
+    retouch(&job, "1.png");
+    assert_eq!(job.calls(&[]), 0, "the old answers were not made of images");
+    job.set(&[with_images]);
+    assert_eq!(job.calls(&[]), 5);
+    job.set(&[KEEP, ("Tag {{ text }}\"", "Label {{ text }}\"\nimages = [\"{{ photo }}\"]")]);
+    retouch(&job, "3.png");
+    assert_eq!(job.calls(&[]), 1, "and those of now are");
+}
+
+#[test]
+fn a_failure_that_no_model_told_is_not_kept_where_it_was_copied_either() {
+    let job = Job::new();
+    let mut rows = rows(4);
+    for at in [1, 3] {
+        rows[at]["text"] = json!("word ".repeat(300));
+    }
+    job.input(&rows);
+    let small = "[models.\"p/m\"]\nprovider = \"p\"\nmodel = \"m\"\ncontext = 100\n[run]\ndedupe = true\n";
+    job.set(&[("[providers.p]", &format!("{small}[providers.p]"))]);
+    let ran = job.run(&[]);
+    assert_eq!((ran.code, &ran.summary()["attempts"]), (Some(4), &json!(2)), "{ran:?}");
+    let kept = format!("{small}on_change = \"keep\"\n[providers.p]");
+    job.set(&[("[providers.p]", &kept), ("Tag {{ text }}", "Tag {{ text | truncate_tokens(10) }}")]);
+    let ran = job.run(&[]);
+    let state = &ran.summary()["rows"];
+    assert_eq!((ran.code, &state["succeeded"], &state["failed_before"]), (Some(0), &json!(4), &json!(0)), "{ran:?}");
+    assert_eq!(ran.summary()["attempts"], 1, "and they are asked once");
+}
+
+#[test]
+fn answers_outlast_a_change_of_the_rules_that_they_were_held_against() {
+    let job = Job::new();
+    job.input(&rows(10));
+    let rule = |rule: &str| ("[tasks.sum]", format!("[tasks.tag.answer]\n{rule}\n[tasks.sum]"));
+    let (tables, old) = rule(
+        "schema = { type = \"object\", required = [\"mood\"], properties = { mood = { enum = [\"good\", \"bad\"] } } }",
+    );
+    job.set(&[(tables, &old)]);
+    assert_eq!(job.calls(&[]), 10);
+    let moods =
+        |job: &Job| -> Vec<Value> { job.world.lines("out.jsonl").iter().map(|line| line["data"].clone()).collect() };
+    let before = moods(&job);
+    assert!(before[1]["mood"].is_string() && before[0].is_null(), "{before:?}");
+    // No old answer fits this one, and each stands as it was given.
+    let new = old.replace("mood", "feeling");
+    job.set(&[KEEP, (tables, &new)]);
+    assert_eq!(job.calls(&[]), 0);
+    assert_eq!(moods(&job), before);
+    let mut rows = rows(10);
+    rows[1]["text"] = json!("edited");
+    job.input(&rows);
+    assert_eq!(job.calls(&[]), 1);
+    assert!(moods(&job)[1]["feeling"].is_string(), "{:?}", moods(&job));
+    assert_eq!(moods(&job)[2..], before[2..]);
 }
 
 #[test]
