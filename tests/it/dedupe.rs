@@ -122,6 +122,46 @@ async fn a_failure_that_lasts_is_everybodys_and_one_that_may_pass_is_tried_once_
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_asks_for_others_too_is_told_what_is_wrong_and_all_have_the_valid_answer() {
+    let schema = "[tasks.t.answer]\nschema = { type = \"object\", required = [\"mood\"], \
+                  properties = { mood = { enum = [\"good\", \"bad\"] } } }";
+    let mut night = Night::new(&job("m", &format!("concurrency = 2\n{schema}")), rows(40, 2));
+    let p =
+        night.provider("p", json!({ "latency": "1s", "script": [{ "from": 1, "to": 2, "fault": "invalid_answer" }] }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.attempts, summary.deduped, p.sent()), (0, 4, 38, 4));
+    let results = night.results();
+    assert!(
+        results.iter().all(|row| row["data"]["mood"].is_string() && row["data"] == results[row_of(row) % 2]["data"])
+    );
+    let (_, tally) = &summary.tallies[0];
+    assert_eq!((tally.reasks, tally.invalid_answers, tally.succeeded), (2, 2, 40));
+    let wasted: f64 = results
+        .iter()
+        .flat_map(|row| row["trail"].as_array().cloned().unwrap_or_default())
+        .filter(|call| call["kind"] == "invalid_answer")
+        .map(|call| call["cost_usd"].as_f64().unwrap())
+        .sum();
+    assert!(wasted > 0.0 && (tally.wasted_usd.to_string().parse::<f64>().unwrap() - wasted).abs() < 1e-9, "{wasted}");
+
+    // What no rule lets pass is everybody's failure, and other rules ask anew.
+    let strict = format!("concurrency = 2\n{schema}\non_invalid = \"fail\"");
+    let mut night = Night::new(&job("m", &strict), rows(40, 2));
+    let p = night.provider("p", json!({ "latency": "1s", "poison": { "invalid_answer": 1 } }));
+    let summary = night.run().await;
+    assert_eq!((summary.exit_code, summary.attempts, summary.rows.failed), (4, 2, 40));
+    assert_eq!(night.error_kinds()["invalid_answer"], 40);
+    assert_eq!((night.run().await.attempts, p.sent()), (0, 2));
+    night.world.write("job.toml", job("m", "[tasks.t.answer]\nmax_chars = 100000"));
+    let lenient = night.run().await;
+    assert_eq!((lenient.exit_code, lenient.attempts, lenient.rows.succeeded), (0, 2, 40));
+}
+
+fn row_of(result: &Value) -> usize {
+    usize::try_from(result["id"].as_u64().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stop_leaves_rows_that_wait_and_the_next_run_goes_on() {
     let mut night = Night::new(&job("m", "drain = \"0s\""), rows(50, 2));
     let p = night.provider("p", json!({ "latency": "60s" }));

@@ -152,6 +152,48 @@ async fn where_the_second_call_fails_the_first_one_goes_on() {
     }
 }
 
+/// The same, with rules for the answers of its task.
+fn ruled(a: &Value, b: &Value) -> Evening {
+    let evening = Evening::new(1_000, "", a, b);
+    let schema = "[tasks.tag.answer]\nschema = { type = \"object\", required = [\"mood\"], \
+                  properties = { mood = { enum = [\"good\", \"bad\"] } } }\n[providers.a]";
+    evening.night.world.write("job.toml", limited_first("hedge = true").replace("[providers.a]", schema));
+    evening
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_call_whose_answer_is_not_valid_leaves_the_row_to_the_first() {
+    let evening = ruled(&stragglers(0.01), &json!({ "poison": { "invalid_answer": 1 } }));
+    let (summary, took) = evening.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
+    assert_counted(&summary, &evening);
+    let (a, b) = (of(&summary, "a"), of(&summary, "b"));
+    assert_eq!((a.succeeded, a.fallbacks_out, b.fallbacks_in, b.succeeded), (1_000, 0, 0, 0));
+    assert!(b.invalid_answers > 0 && b.invalid_answers == b.attempts && took > MINUTE, "{b:?} in {took:?}");
+    let rows = evening.night.results();
+    let hedged = rows.iter().filter(|row| row["attempts"] == 2).map(|row| &row["trail"]);
+    for trail in hedged {
+        let told = json!([trail[0]["provider"], trail[0]["kind"], trail[1]["provider"], trail[1]["kind"]]);
+        assert_eq!(told, json!(["b", "invalid_answer", "a", null]));
+    }
+    assert!(rows.iter().all(|row| row["data"]["mood"].is_string()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_call_that_became_the_fallback_is_told_what_is_wrong_with_its_answer() {
+    let hangs = json!({ "latency": "200ms", "faults": { "hang": 0.01 }, "seed": 6 });
+    let evening = ruled(&hangs, &json!({ "latency": "8s", "faults": { "invalid_answer": 0.5 }, "seed": 1 }));
+    evening.a.times_out_after(Duration::from_secs(3));
+    let (summary, _) = evening.run().await;
+    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
+    assert_counted(&summary, &evening);
+    let b = of(&summary, "b");
+    assert!(b.invalid_answers > 0, "{b:?}");
+    let told = evening.b.bodies().iter().filter(|body| body["messages"].as_array().unwrap().len() == 3).count();
+    assert!(evening.night.results().iter().all(|row| row["data"]["mood"].is_string()));
+    assert_eq!(b.reasks, told as u64);
+}
+
 #[tokio::test(start_paused = true)]
 async fn where_both_calls_fail_the_row_goes_on_along_its_route() {
     let hangs = json!({ "latency": "200ms", "faults": { "hang": 0.01 }, "seed": 6 });
