@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use climb::{Climb, FIRST_STEP, IN_USE, Move, SMALL_STEP};
 use meter::Meter;
 
+use super::noise::Noise;
+
 /// Where it starts, and where it ends.
 const FIRST: f64 = 16.0;
 
@@ -43,11 +45,6 @@ const NO_NOISE: f64 = 0.6;
 
 /// In the start so much of a level may be refused by chance.
 const START_CHANCE: f64 = 1.0 / 16.0;
-
-/// Refusals with other reasons: how many times their share is let pass, how many at once, how slowly it is learnt.
-const NOISE_MARGIN: f64 = 2.0;
-const MOST_EXPECTED: f64 = 10.0;
-const NOISE_WEIGHT: f64 = 0.001;
 
 /// All that the run may have in flight is right for so long, then less is tried too...
 const LONG_REST: Duration = Duration::from_mins(1);
@@ -137,10 +134,8 @@ pub(super) struct Adaptive {
     calm: f64,
     /// The highest level that has held since the limit was lowered.
     proved: f64,
-    /// The share of refusals that has other reasons, and how many of them are to be expected now.
-    noise: f64,
-    most_noise: f64,
-    expected: f64,
+    /// Refusals that have other reasons.
+    noise: Noise,
 }
 
 impl Adaptive {
@@ -160,9 +155,7 @@ impl Adaptive {
             fall: None,
             calm: 0.0,
             proved: 0.0,
-            noise: 0.0,
-            most_noise: 0.0,
-            expected: 0.0,
+            noise: Noise::default(),
         }
     }
 
@@ -207,7 +200,7 @@ impl Adaptive {
         #[expect(clippy::cast_precision_loss, reason = "a weight")]
         let weight = 1.0 / (self.answers as f64).min(50.0);
         self.latency += (latency.as_secs_f64() - self.latency) * weight;
-        self.count(0.0);
+        self.count(false);
         self.calm += 1.0;
         if self.calm >= CALM_ROUNDS * self.limit {
             self.proved = self.proved.max(self.limit);
@@ -227,17 +220,17 @@ impl Adaptive {
     }
 
     /// A call was refused (429, 503) or timed out after this long; without it so many are in flight. Lowers the limit, but
-    /// once only for what was in flight together.
+    /// once only for what was in flight together, and not for a refusal that is to be expected.
     pub(super) fn refused(&mut self, now: Instant, took: Duration, in_flight: u64) {
         self.meter.turn(now, in_flight);
-        self.count(1.0);
+        self.count(true);
         let level = self.limit.min(number(in_flight + 1));
         if self.lowered_at.is_some_and(|at| now.saturating_duration_since(at) < took) {
             // What is refused at once leaves in flight what the server took.
             if took.as_secs_f64() < self.latency / 2.0 {
                 self.fall_further(number(in_flight + 1));
             }
-        } else if !self.is_noise() {
+        } else if !self.is_chance() {
             self.lowered_at = Some(now);
             if self.has_other_reasons() { self.restore(now) } else { self.fall(level) }
         }
@@ -260,10 +253,9 @@ impl Adaptive {
     }
 
     /// Whether a refusal need not be due to the limit: it has held long enough, or that many are refused anyway.
-    fn is_noise(&mut self) -> bool {
+    fn is_chance(&mut self) -> bool {
         let calm = std::mem::take(&mut self.calm);
-        if self.expected >= 1.0 {
-            self.expected -= 1.0;
+        if self.noise.takes() {
             return true;
         }
         if let Phase::Start(level) = &mut self.phase {
@@ -273,15 +265,13 @@ impl Adaptive {
         calm >= CALM_ROUNDS * self.limit
     }
 
-    fn count(&mut self, refused: f64) {
-        self.expected = (self.expected + NOISE_MARGIN * self.noise).min(MOST_EXPECTED);
-        if self.noise > 0.0 {
-            self.noise = (self.noise + (refused - self.noise) * NOISE_WEIGHT).min(self.most_noise);
-        }
-        if let Some(fall) = &mut self.fall {
-            let far_below = f64::from(u8::from(self.limit < fall.from * FAR_BELOW));
-            fall.ended += far_below;
-            fall.refused += far_below * refused;
+    fn count(&mut self, refused: bool) {
+        self.noise.count(refused);
+        if let Some(fall) = &mut self.fall
+            && self.limit < fall.from * FAR_BELOW
+        {
+            fall.ended += 1.0;
+            fall.refused += f64::from(u8::from(refused));
         }
     }
 
@@ -292,9 +282,7 @@ impl Adaptive {
     /// Back to where the fall began: what was refused there is refused everywhere.
     fn restore(&mut self, now: Instant) {
         let Some(fall) = self.fall.take() else { return };
-        self.noise = fall.refused / fall.ended;
-        self.most_noise = self.noise;
-        self.expected = MOST_EXPECTED;
+        self.noise.learn(fall.refused / fall.ended);
         self.limit = fall.from;
         if fall.in_start {
             self.phase = Phase::Start(Level::after(None, 1.0));

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::budget::Budget;
 use super::forecast::Forecast;
+use super::noise::Noise;
 use super::window::Window;
 use crate::types::RateUnit;
 
@@ -28,6 +29,18 @@ const MEASURED_EACH: Duration = Duration::from_secs(2);
 /// So long is known what was served at best.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
+/// Refusals at less than this part of where a fall began are compared with those above it, where there are so many of
+/// either: if they are not even half as frequent, less does help. A minute before may still be full of what was sent.
+const FAR_BELOW: f64 = 0.6;
+const NEAR: f64 = 0.75;
+const CLEARED: Duration = Duration::from_mins(1);
+const LEAST_REFUSED: f64 = 3.0;
+const HELPED: f64 = 0.5;
+
+/// So many refusals in a row, each after a lesson, are no chance, nor is a larger share of them.
+const BY_CHANCE: u32 = 1;
+const MOST_NOISE: f64 = 0.2;
+
 /// What a step upwards makes of a rate far below what was served, where nothing refused that.
 const LEAP: f64 = 2.0;
 
@@ -40,11 +53,32 @@ pub(super) struct Caution {
     slower: Option<Slower>,
     /// Calls sent before the last lesson teach nothing new.
     learnt_at: Option<Instant>,
-    /// A call was answered since then.
+    /// A call was answered since then; if not, so many were refused.
     answered: bool,
+    unanswered: u32,
     /// The most that was served a minute, and when; of what was refused since, no more than that.
     best: Option<(f64, Instant)>,
     measured: Option<Instant>,
+    /// Refusals that have other reasons than the rate.
+    noise: Noise,
+}
+
+/// Calls and refusals at some rates.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    ended: f64,
+    refused: f64,
+}
+
+impl Share {
+    fn count(&mut self, refused: bool) {
+        self.ended += 1.0;
+        self.refused += f64::from(u8::from(refused));
+    }
+
+    fn of_refused(self) -> f64 {
+        if self.ended > 0.0 { self.refused / self.ended } else { 0.0 }
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +87,53 @@ struct Slower {
     a_minute: f64,
     first: f64,
     stepped: Instant,
+    fall: Fall,
+}
+
+/// A rate on its way down.
+#[derive(Debug)]
+struct Fall {
+    from: f64,
+    /// What ended near that, and far below it: at first, and when the minute before is over.
+    near: Share,
+    settling: Share,
+    far: Share,
+    far_since: Option<Instant>,
+}
+
+impl Fall {
+    fn from(a_minute: f64) -> Self {
+        let none = Share::default();
+        Self { from: a_minute, near: none, settling: none, far: none, far_since: None }
+    }
+
+    /// A call ended at this rate.
+    fn count(&mut self, now: Instant, a_minute: f64, refused: bool) {
+        // Steps upwards do not bring it near again at once.
+        let near_from = if self.far_since.is_some() { NEAR } else { FAR_BELOW };
+        let share = if a_minute >= self.from * near_from {
+            self.far_since = None;
+            &mut self.near
+        } else if now.saturating_duration_since(*self.far_since.get_or_insert(now)) < CLEARED {
+            &mut self.settling
+        } else {
+            &mut self.far
+        };
+        share.count(refused);
+    }
+
+    /// Whether it is far enough down to tell in a while whether that helps.
+    fn is_settling(&self, now: Instant) -> bool {
+        let is_new = self.far_since.is_some_and(|since| now.saturating_duration_since(since) < CLEARED);
+        is_new && self.settling.of_refused() <= MOST_NOISE
+    }
+
+    /// The share of calls that is refused at any rate, where the fall has shown that.
+    fn noise(&self) -> Option<f64> {
+        let (near, far) = (self.near.of_refused(), self.far.of_refused());
+        let is_known = self.near.refused.min(self.far.refused) >= LEAST_REFUSED;
+        (is_known && far <= MOST_NOISE && far >= near * HELPED).then_some(far.max(near))
+    }
 }
 
 impl Caution {
@@ -63,8 +144,10 @@ impl Caution {
             slower: None,
             learnt_at: None,
             answered: false,
+            unanswered: 0,
             best: None,
             measured: None,
+            noise: Noise::default(),
         }
     }
 
@@ -73,6 +156,7 @@ impl Caution {
         let place = self.served.add(now, 1);
         self.served.end(place, 1, 1);
         self.answered = true;
+        self.count(now, false);
         if self.measured.is_none_or(|at| now.saturating_duration_since(at) >= MEASURED_EACH) {
             self.measured = Some(now);
             let served = self.served_a_minute(now);
@@ -91,17 +175,41 @@ impl Caution {
         self.learnt_at = Some(now);
     }
 
+    fn count(&mut self, now: Instant, refused: bool) {
+        self.noise.count(refused);
+        if let Some(slower) = &mut self.slower {
+            slower.fall.count(now, slower.a_minute, refused);
+        }
+    }
+
     /// A call that was sent then was refused, although all limits that are known allowed it.
     pub(super) fn refused(&mut self, now: Instant, sent_at: Instant) {
-        if self.learnt_at.is_some_and(|learnt_at| sent_at <= learnt_at) {
-            return;
+        self.count(now, true);
+        if !self.noise.takes() && self.learnt_at.is_none_or(|learnt_at| sent_at > learnt_at) {
+            self.learn(now);
         }
+    }
+
+    fn learn(&mut self, now: Instant) {
         self.learnt_at = Some(now);
-        // A server that serves nothing tells of no rate: the cooldowns see to it.
+        // A server that serves nothing tells of no rate: the cooldowns see to it. Nor does it refuse at random.
         if !std::mem::take(&mut self.answered) {
+            self.unanswered += 1;
+            if let Some(slower) = self.slower.as_mut().filter(|_| self.unanswered > BY_CHANCE) {
+                slower.fall = Fall::from(slower.a_minute);
+            }
             return;
         }
+        self.unanswered = 0;
         if let Some(slower) = &mut self.slower {
+            if let Some(noise) = slower.fall.noise() {
+                self.noise.learn(noise);
+                self.slower = None;
+                return;
+            }
+            if slower.fall.is_settling(now) {
+                return;
+            }
             // It was found to be too much, whatever was served before.
             self.best = Some((slower.a_minute, now));
             slower.go(slower.a_minute * LEFT, now);
@@ -115,7 +223,8 @@ impl Caution {
         }
         let a_minute = (served * LEFT).max(1.0);
         let budget = Budget::a_minute(RateUnit::Requests, whole(a_minute));
-        self.slower = Some(Slower { budget, a_minute, first: served.max(1.0), stepped: now });
+        let first = served.max(1.0);
+        self.slower = Some(Slower { budget, a_minute, first, stepped: now, fall: Fall::from(first) });
     }
 
     pub(super) fn check(&mut self, now: Instant) -> Option<Instant> {

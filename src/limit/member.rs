@@ -28,6 +28,9 @@ const SHORTEST_RAMP: Duration = Duration::from_secs(1);
 /// Where the adaptive limit has fallen to so few, refusals are a matter of the rate.
 const FEWEST: u64 = 2;
 
+/// So many refusals without an answer between them are no chance.
+const BY_CHANCE: u32 = 3;
+
 /// A failure that takes so many times as long as an answer is a timeout.
 const OVERLONG: f64 = 4.0;
 
@@ -54,6 +57,8 @@ pub(super) struct MemberState {
     cooldown: Cooldown,
     /// Since when it has only refused for the rate. Beyond the longest cooldown that is an outage, whatever it is called.
     refused_since: Option<Instant>,
+    /// Refusals since the last answer.
+    refused_in_a_row: u32,
     doubt: Doubt,
     breaker: Breaker,
     /// Until when the breaker is open because the server told so.
@@ -100,6 +105,8 @@ impl MemberState {
             provider: member.provider,
             cooldown: Cooldown::new(),
             refused_since: None,
+            // As long as nothing was answered a refusal is taken for what it says.
+            refused_in_a_row: BY_CHANCE,
             doubt: Doubt::default(),
             breaker: Breaker::default(),
             told_until: None,
@@ -195,6 +202,7 @@ impl MemberState {
         match end {
             CallEnd::Good => {
                 self.refused_since = None;
+                self.refused_in_a_row = 0;
                 self.doubt.answered();
                 self.cooldown.answered();
                 self.caution.good(now);
@@ -221,6 +229,11 @@ impl MemberState {
         let only_refuses = now.saturating_duration_since(since) > LONGEST_COOLDOWN;
         if self.is_adaptive() && self.rate_is_to_blame() {
             self.caution.refused(now, ticket.ticket.taken_at());
+        }
+        self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
+        if self.is_adaptive() && hint.is_none() && self.refused_in_a_row <= BY_CHANCE {
+            // Others are answered: that the pace is slower now, or fewer are in flight, is enough.
+            return self.breaker.good(now, ticket.pass);
         }
         if hint.is_some_and(|hint| hint > LONGEST_COOLDOWN) {
             // It is away, and its outage goes on.

@@ -27,6 +27,7 @@ mod gate;
 mod learnt;
 mod member;
 mod model;
+mod noise;
 mod outlook;
 mod pace;
 mod peak;

@@ -22,6 +22,9 @@ struct Server {
     limit: u64,
     tells: bool,
     hint: Option<Duration>,
+    /// Of so many calls one is refused whatever the limit.
+    noise: Option<u64>,
+    random: fastrand::Rng,
     /// What others send to it each second.
     others: u64,
     told_others: Instant,
@@ -41,6 +44,8 @@ impl Server {
             limit,
             tells,
             hint: None,
+            noise: None,
+            random: fastrand::Rng::with_seed(3),
             others: 0,
             told_others: now,
             start: now,
@@ -95,7 +100,8 @@ impl Server {
     /// Whether a call is served, and what is told.
     fn arrives(&mut self) -> (bool, Vec<RateTold>) {
         let now = Instant::now();
-        let fits = self.used(now).0 < self.limit;
+        let is_noise = self.noise.is_some_and(|noise| self.random.u64(..noise) == 0);
+        let fits = !is_noise && self.used(now).0 < self.limit;
         if fits {
             self.window.push_back(now);
             self.level -= 1.0;
@@ -458,4 +464,23 @@ async fn a_rate_that_is_not_told_is_found_under_a_configured_concurrency_too() {
     let (served, refused) = weathered(&gate, &server, sleep(30 * MINUTE), 20 * MINUTE).await;
     assert!(served > 10_500, "{served} of 12000");
     assert!(refused < 100, "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_at_random_take_neither_the_rate_nor_the_calls_in_flight() {
+    let cases = [
+        (rpm(6_000), 50, 6_000),
+        (rpm(6_000), 100, 6_000),
+        (rpm(300), 30, 300),
+        // 256 calls at once of a second each.
+        (NO_LIMITS, 100, 15_360),
+        (NO_LIMITS, 30, 15_360),
+    ];
+    for (limits, noise, a_minute) in cases {
+        let server = Server::new(Counts::Sliding, 1_000_000, false);
+        server.lock().unwrap().noise = Some(noise);
+        let (served, _) = weathered(&adaptive(limits), &server, sleep(10 * MINUTE), 5 * MINUTE).await;
+        let wanted = 5 * a_minute * if limits.rpm.is_some() { 94 } else { 60 } / 100;
+        assert!(served >= wanted, "1 of {noise}: {served} of {}", 5 * a_minute);
+    }
 }
