@@ -1,7 +1,8 @@
 //! overnight against a bare HTTP loop: the same rows to the same simulator, one after the other in one run.
 //!
 //! `cargo bench --bench end_to_end [-- NAME...]` prints a table of what was reached and what is wanted, in some five
-//! minutes for all scenarios but `ten-million`, which is run when it is named; a NAME takes those whose names contain it.
+//! minutes for all scenarios but `ten-million` and `soak`, which are run when they are named; a NAME takes those whose names
+//! contain it.
 //! The loop reads the same file, sends the same requests with the same client and writes one line a row; whatever overnight
 //! takes beyond it is what routing, limits, keys, the checkpoint and ordered results cost. CPU time and memory are the
 //! process's own, the simulator's are not in them. The exit code is 1 where something is missed.
@@ -19,6 +20,7 @@ mod figures;
 mod measure;
 mod rows;
 mod simulator;
+mod soak;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -46,8 +48,8 @@ const SCENARIOS: &[Scenario] = &[
     ("million", || million(1_000_000)),
 ];
 
-/// Ten times as long as all others together.
-const NAMED_ONLY: &[Scenario] = &[("ten-million", || million(10_000_000))];
+/// Each takes many times as long as all others together.
+const NAMED_ONLY: &[Scenario] = &[("ten-million", || million(10_000_000)), ("soak", soak::soak)];
 
 fn main() -> ExitCode {
     let args = figures::names();
@@ -56,7 +58,7 @@ fn main() -> ExitCode {
             baseline(url, input, output);
             ExitCode::SUCCESS
         }
-        ["ten-million"] => figures::table(NAMED_ONLY, &args),
+        ["ten-million" | "soak"] => figures::table(NAMED_ONLY, &args),
         _ => figures::table(SCENARIOS, &args),
     }
 }

@@ -1,7 +1,7 @@
 //! What a process took: time, CPU, memory.
 
 use std::fs;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,21 +20,50 @@ pub struct Cost {
     pub peak_mb: f64,
 }
 
+/// A process that is looked at while it runs.
+pub struct Running {
+    child: Child,
+    /// The most memory that it has had resident, in MB, when it was last looked at.
+    pub peak_mb: f64,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Self {
+        Self { child: command.stdout(Stdio::null()).spawn().unwrap(), peak_mb: 0.0 }
+    }
+
+    /// How it ended, once it has.
+    pub fn look(&mut self) -> Option<ExitStatus> {
+        self.peak_mb = resident_mb(&self.child).unwrap_or(self.peak_mb);
+        self.child.try_wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        loop {
+            if let Some(status) = self.look() {
+                return status;
+            }
+            sleep(LOOK);
+        }
+    }
+
+    /// SIGKILL; the memory that it took.
+    pub fn kill(mut self) -> f64 {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.peak_mb
+    }
+}
+
 /// Runs a child to its end; its CPU time is what the sum over our ended children grows by.
 pub fn cost_of(command: &mut Command) -> Cost {
     let (before, began) = (children_cpu_seconds(), Instant::now());
-    let mut child = command.stdout(Stdio::null()).spawn().unwrap();
-    let mut peak_mb = 0.0;
-    let status = loop {
-        peak_mb = resident_mb(&child).unwrap_or(peak_mb);
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        sleep(LOOK);
-    };
+    let mut child = Running::start(command);
+    let status = child.wait();
     let wall = began.elapsed();
     assert!(status.success(), "{status}");
-    Cost { wall, cpu_seconds: children_cpu_seconds() - before, peak_mb }
+    Cost { wall, cpu_seconds: children_cpu_seconds() - before, peak_mb: child.peak_mb }
 }
 
 /// How long a child takes, without anyone who looks at it meanwhile.

@@ -4,13 +4,18 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes so many rows as JSONL, each with an id and a text of its own of some so many bytes.
+/// Writes so many rows as JSONL, each with its number as its id and a text of its own.
 pub fn write(path: &Path, rows: usize, bytes: usize) {
-    const WORDS: &str = "the quick brown fox jumps over the lazy dog and then ";
     let mut file = BufWriter::new(File::create(path).unwrap());
-    let text: String = WORDS.chars().cycle().take(bytes).collect();
-    for row in 0..rows {
-        writeln!(file, "{}", serde_json::json!({ "id": row, "text": format!("{row} {text}") })).unwrap();
+    for (row, text) in texts(bytes).enumerate().take(rows) {
+        writeln!(file, "{}", serde_json::json!({ "id": row, "text": text })).unwrap();
     }
     file.flush().unwrap();
+}
+
+/// The rows' texts, each of its number and so many bytes.
+pub fn texts(bytes: usize) -> impl Iterator<Item = String> {
+    const WORDS: &str = "the quick brown fox jumps over the lazy dog and then ";
+    let text: String = WORDS.chars().cycle().take(bytes).collect();
+    (0u64..).map(move |row| format!("{row} {text}"))
 }
