@@ -283,10 +283,13 @@ fn read_header(file: &File, path: &Path) -> Result<Option<Header>, StoreError> {
     }
 }
 
-/// The order, read by row: cheap where rows come in order. Sees what the writer had flushed when the page was read.
+/// The order, read by row: cheap where rows come in order. Sees what the writer had flushed when it was opened, and of rows
+/// behind the last one of that nothing.
 pub struct OrderReader {
     path: PathBuf,
     pages: Pages,
+    /// Its length then, in bytes: looking for more would be a read for each new row.
+    len: u64,
     /// Outcomes at this place of the log or behind it are taken from `late` alone; beyond all places where the order is
     /// whole.
     late_from: u64,
@@ -301,7 +304,12 @@ impl OrderReader {
     pub fn open(dir: &StateDir) -> Result<Self, StoreError> {
         let path = dir.file(NAME);
         let file = File::open(&path).map_err(io_error("open", &path))?;
-        Ok(Self { path, pages: Pages::new(file, READ_PAGES), late_from: u64::MAX, late: HashMap::new() })
+        Self::over(path, file, u64::MAX)
+    }
+
+    fn over(path: PathBuf, file: File, late_from: u64) -> Result<Self, StoreError> {
+        let len = file.metadata().map_err(io_error("look at", &path))?.len();
+        Ok(Self { path, pages: Pages::new(file, READ_PAGES), len, late_from, late: HashMap::new() })
     }
 
     /// The order as the last commit left it, if it is of this identity and matched: for those who do not hold the lock.
@@ -314,12 +322,10 @@ impl OrderReader {
             Err(error) => return Err(io_error("open", &path)(error)),
         };
         let header = read_header(&file, &path)?.filter(|header| header.identity == identity && header.matched);
-        Ok(header.map(|header| {
-            // Before its base an order has places that were found by key: there the log's row numbers mean other rows.
-            let late_from = header.base.max(header.synced);
-            let pages = Pages::new(file, READ_PAGES);
-            (Self { path, pages, late_from, late: HashMap::new() }, late_from)
-        }))
+        let Some(header) = header else { return Ok(None) };
+        // Before its base an order has places that were found by key: there the log's row numbers mean other rows.
+        let late_from = header.base.max(header.synced);
+        Ok(Some((Self::over(path, file, late_from)?, late_from)))
     }
 
     /// Puts in an outcome that the order may not have on disk yet.
@@ -334,6 +340,9 @@ impl OrderReader {
     pub fn get(&mut self, row: u64) -> Result<Option<End>, StoreError> {
         if let Some(end) = self.late.get(&row) {
             return Ok(Some(*end));
+        }
+        if place(row) >= self.len {
+            return Ok(None);
         }
         let bytes = self.pages.bytes_from(place(row)).map_err(io_error("read", &self.path))?;
         let end = bytes.first_chunk().and_then(|entry| End::unpack(u64::from_le_bytes(*entry)));

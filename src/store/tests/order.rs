@@ -121,6 +121,19 @@ fn rows_far_apart_are_all_kept() {
 }
 
 #[test]
+fn a_reader_sees_the_order_as_it_was_when_it_was_opened() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    let end = |row: u64| End { offset: row + 100, failure: None, truncated: false, compared: false };
+    store.set_order(1, end(1)).unwrap();
+    let mut before = store.order().unwrap();
+    store.set_order(2, end(2)).unwrap();
+    assert_eq!(offsets(&mut store, 1..=3), [Some(end(1).offset), Some(end(2).offset), None]);
+    assert_eq!([1, 2].map(|row| before.get(row).unwrap()), [Some(end(1)), None]);
+}
+
+#[test]
 fn an_order_with_entries_that_were_lost_or_changed_is_made_again() {
     let scene = Scene::new();
     let (mut store, _) = scene.open();
