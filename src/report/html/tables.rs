@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::report::words::{cost, count, latency, minute, model_name, pace, share, short, span, usd};
 use crate::report::{Entry, FailureSample, KindOfFailure, Night, Report, WhatIf};
-use crate::types::{Moment, Money, PriceSource};
+use crate::types::{Moment, Money};
 
 /// A table with its caption.
 #[derive(Serialize)]
@@ -119,10 +119,9 @@ fn of_entries(caption: &str, scope: &'static str, entries: &[Entry]) -> Table {
         "p50",
         "p95",
         "p99",
-        "Price",
     ];
     let rows = entries.iter().map(|entry| of_entry(&name(entry), entry)).collect();
-    Table { caption: caption.to_owned(), head: head(&names, &[scope, "Price"]), rows, sums: false }
+    Table { caption: caption.to_owned(), head: head(&names, &[scope]), rows, sums: false }
 }
 
 fn of_entry(name: &str, entry: &Entry) -> Vec<Cell> {
@@ -147,7 +146,6 @@ fn of_entry(name: &str, entry: &Entry) -> Vec<Cell> {
         Cell::time(entry.latency_ms.p50),
         Cell::time(entry.latency_ms.p95),
         Cell::time(entry.latency_ms.p99),
-        Cell::word(entry.price_source.as_ref().map_or("-", PriceSource::short)),
     ]
 }
 
