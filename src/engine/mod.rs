@@ -50,6 +50,7 @@ mod lock;
 mod matching;
 mod needs;
 mod output;
+mod pace;
 mod passed;
 mod plan;
 mod prepare;

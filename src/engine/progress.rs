@@ -1,6 +1,6 @@
 //! The recorder's figures: what this invocation did, and where the job's rows stand.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +8,12 @@ use tokio::time::Instant;
 
 use super::board::Board;
 use super::held::Watch;
+use super::pace::Pace;
 use super::upstream::Upstream;
 use crate::event::{Event, ModelState, ModelView, RowCounts, Snapshot};
 use crate::limit::GateState;
 use crate::types::{AttemptLine, FailureKind, Held, Latency, LogLine, OutcomeLine, RunNumber, Tally, Totals};
 
-/// The pace is told over this many last snapshots.
-const PACE_SNAPSHOTS: usize = 100;
 /// Shorter pauses are not worth a word.
 const TOLD_PAUSE: Duration = Duration::from_secs(2);
 /// A longer wait for a configured limit is not one for a minute's: that of the day is used up.
@@ -30,8 +29,7 @@ pub(super) struct Progress {
     truncated: u64,
     failed: BTreeMap<FailureKind, u64>,
     began: Instant,
-    /// Time and rows ended at the last snapshots.
-    pace: VecDeque<(Instant, u64)>,
+    pace: Pace,
     /// The states that were told, one for each upstream.
     told: Vec<Told>,
     watch: Watch,
@@ -60,7 +58,7 @@ impl Progress {
             truncated: 0,
             failed: BTreeMap::new(),
             began,
-            pace: VecDeque::new(),
+            pace: Pace::new(began),
             told,
             watch: Watch::new(held, began),
         }
@@ -151,8 +149,9 @@ impl Progress {
             let found = self.board.found();
             found.whole || found.counted.is_some()
         };
-        let rows_per_second = self.pace(now);
-        let eta = eta(&rows, rows_per_second).filter(|_| total_known);
+        self.pace.look(now, self.ended().0);
+        let rows_per_second = self.pace.rows_per_second();
+        let eta = self.pace.time_for(rows.remaining).filter(|_| total_known);
         Snapshot {
             elapsed: self.elapsed(),
             total_known,
@@ -206,15 +205,9 @@ impl Progress {
         changes
     }
 
-    fn pace(&mut self, now: Instant) -> f64 {
-        let ended = self.succeeded + self.failed.values().sum::<u64>();
-        self.pace.push_back((now, ended));
-        if self.pace.len() > PACE_SNAPSHOTS {
-            self.pace.pop_front();
-        }
-        let (since, before) = self.pace.front().copied().unwrap_or((self.began, 0));
-        let seconds = now.duration_since(since).as_secs_f64();
-        if seconds > 0.0 { per_second(ended - before, seconds) } else { 0.0 }
+    /// Rows are held up by whoever paused the run, or no longer.
+    pub fn paused_or_resumed(&mut self) {
+        self.pace.forget();
     }
 
     fn models(&self, now: Instant) -> Vec<ModelView> {
@@ -287,21 +280,4 @@ fn is_for_the_day(for_ms: u64) -> bool {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn eta(rows: &RowCounts, rows_per_second: f64) -> Option<Duration> {
-    if rows_per_second <= 0.0 {
-        return None;
-    }
-    // Rows are far below 2^52.
-    #[expect(clippy::cast_precision_loss)]
-    let seconds = rows.remaining as f64 / rows_per_second;
-    Duration::try_from_secs_f64(seconds).ok()
-}
-
-fn per_second(rows: u64, seconds: f64) -> f64 {
-    // As in `eta`.
-    #[expect(clippy::cast_precision_loss)]
-    let rows = rows as f64;
-    rows / seconds
 }

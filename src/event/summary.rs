@@ -55,7 +55,7 @@ impl StopReason {
             Self::Terminated => "asked to terminate",
             Self::Deadline => "the deadline (run.deadline)",
             Self::MaxFailures => "too many rows failed (run.max_failures)",
-            Self::FirstRowsFailed => "the first rows all failed (run.max_failures allows more)",
+            Self::FirstRowsFailed => "the first rows all failed (run.max_failures says how many may)",
             Self::Budget => "the budget (max_cost)",
             Self::NoModelLeft => "a route has no model left that can be used",
             Self::OutputClosed => "the reader of the results is gone",

@@ -49,7 +49,7 @@ pub fn comparison_markdown(comparison: &Comparison) -> String {
 
 fn head(comparison: &Comparison, text: &mut Lines) {
     let run = comparison.run.map_or_else(String::new, |run| format!(", run {run}"));
-    let ending = phrases::ending(comparison.stop_reason);
+    let ending = phrases::ending(comparison.stop_reason, false);
     let why = comparison.stop_reason.map_or_else(String::new, |reason| format!(": {}", reason.words()));
     text.whole(&format!("{}: {} compared{run}, {ending}{why}", comparison.job, counted_models(comparison)));
     let several = comparison.tasks.len() > 1;

@@ -94,9 +94,13 @@ pub(super) fn draining(reason: StopReason, in_flight: u64) -> String {
     format!("stopping: {}; waiting for {} in flight{hint}", reason.words(), counted(in_flight, "call"))
 }
 
-/// How the run ended, in a word.
-pub(super) fn ending(reason: Option<StopReason>) -> &'static str {
-    if reason.is_some() { "stopped" } else { "finished" }
+/// How the run ended, in a word. `retried`: it was there for some rows only, and may leave others.
+pub(super) fn ending(reason: Option<StopReason>, retried: bool) -> &'static str {
+    match (reason, retried) {
+        (Some(_), _) => "stopped",
+        (None, true) => "retry finished",
+        (None, false) => "finished",
+    }
 }
 
 /// Where rows stand.

@@ -128,7 +128,7 @@ fn last_line(summary: &Summary) -> String {
     let failed = if rows.failed > 0 { format!(", {} failed", count(rows.failed)) } else { String::new() };
     format!(
         "{}{why}: {} of {}{failed}, {}, {}",
-        phrases::ending(summary.stop_reason),
+        phrases::ending(summary.stop_reason, summary.retried.is_some()),
         count(rows.ended()),
         counted(rows.total, "row"),
         phrases::cost(summary.cost_usd, summary.cost_unknown_rows),

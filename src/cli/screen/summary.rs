@@ -38,7 +38,7 @@ fn text_of(summary: &Summary, job: &Path, paint: Paint) -> String {
 
 fn heading(summary: &Summary, paint: Paint) -> String {
     let run = summary.run.map_or_else(String::new, |run| format!(", run {run}"));
-    let ending = phrases::ending(summary.stop_reason);
+    let ending = phrases::ending(summary.stop_reason, summary.retried.is_some());
     let ending = match (summary.stop_reason, summary.rows.failed) {
         (Some(_), _) => paint.red(ending),
         (None, 0) => paint.green(ending),
@@ -331,6 +331,14 @@ next             mend the cause, then run the same command to go on
         for retried in [None, Some(1)] {
             assert_eq!(retry_note(&Summary { retried, ..summary.clone() }), None);
         }
+    }
+
+    #[test]
+    fn a_retry_has_finished_where_it_has_sent_its_own_rows_whatever_remains() {
+        let rows = RowCounts { remaining: 590, ..summary().rows };
+        let retried = Summary { retried: Some(3), rows, ..summary() };
+        let first = text_of(&retried, Path::new("job.toml"), Paint::default());
+        assert!(first.starts_with("tag-reviews, run 3, retry finished after 2m 05s\n"), "{first}");
     }
 
     #[test]
