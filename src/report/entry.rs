@@ -29,8 +29,7 @@ pub struct Entry {
     /// The task, in entries that have one; empty for rows that have none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task: Option<String>,
-    /// Rows that came here. For a model: succeeded + failed + `fallbacks_out`; for a provider: as many as for its models
-    /// together; else those that have ended.
+    /// Rows that came here. For a model or a provider: succeeded + failed + `fallbacks_out`; else those that have ended.
     pub rows: u64,
     /// Rows that ended well here.
     pub succeeded: u64,
@@ -49,9 +48,9 @@ pub struct Entry {
     pub invalid_answers: u64,
     /// Attempts that told the model what was wrong with its answer before.
     pub reasks: u64,
-    /// Rows that came here from another model of their route.
+    /// Rows that came here from another model of their route; to a provider: from another provider's.
     pub fallbacks_in: u64,
-    /// Rows that left here for another model of their route.
+    /// Rows that left here for another model of their route; a provider: for another provider's.
     pub fallbacks_out: u64,
     /// All input tokens.
     pub input_tokens: u64,
@@ -96,9 +95,13 @@ impl Entry {
             Scope::Task(task) => (None, None, Some(task)),
         };
         let ended = tally.succeeded + tally.failed;
+        // Who goes from one model of a provider to another one stays with it.
+        let within = if matches!(scope, Scope::Provider(_)) { tally.fallbacks_within } else { 0 };
+        let (fallbacks_in, fallbacks_out) =
+            (tally.fallbacks_in.saturating_sub(within), tally.fallbacks_out.saturating_sub(within));
         let rows = match scope {
             Scope::All | Scope::Task(_) => ended,
-            Scope::Model(..) | Scope::Provider(_) => ended + tally.fallbacks_out,
+            Scope::Model(..) | Scope::Provider(_) => ended + fallbacks_out,
         };
         // A model without a price whose rows all went on to another has its tokens to tell of it, but no rows.
         let unpriced = tally.cost_unknown_rows > 0
@@ -118,8 +121,8 @@ impl Entry {
             retries: tally.retries,
             invalid_answers: tally.invalid_answers,
             reasks: tally.reasks,
-            fallbacks_in: tally.fallbacks_in,
-            fallbacks_out: tally.fallbacks_out,
+            fallbacks_in,
+            fallbacks_out,
             input_tokens: tally.usage.input_tokens,
             cached_input_tokens: tally.usage.cached_input_tokens,
             output_tokens: tally.usage.output_tokens,

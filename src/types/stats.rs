@@ -49,6 +49,9 @@ pub struct Tally {
     pub fallbacks_in: u64,
     /// Rows that left here for another model of their route.
     pub fallbacks_out: u64,
+    /// Those of them that stayed with the provider.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub fallbacks_within: u64,
     /// Answers that stopped at the output limit.
     pub truncated: u64,
     /// Tokens of all calls.
@@ -83,6 +86,7 @@ impl Tally {
         self.reasks += other.reasks;
         self.fallbacks_in += other.fallbacks_in;
         self.fallbacks_out += other.fallbacks_out;
+        self.fallbacks_within += other.fallbacks_within;
         self.truncated += other.truncated;
         self.usage += other.usage;
         self.cost_usd += other.cost_usd;
@@ -186,7 +190,9 @@ impl Totals {
 
     /// A row came from one model to another.
     fn count_fallback(&mut self, task: &str, from: &Origin, provider: &str, model: &str) {
-        self.tally(task, &from.provider, &from.model).fallbacks_out += 1;
+        let left = self.tally(task, &from.provider, &from.model);
+        left.fallbacks_out += 1;
+        left.fallbacks_within += u64::from(from.provider == provider);
         self.tally(task, provider, model).fallbacks_in += 1;
     }
 

@@ -149,6 +149,20 @@ fn routes_add_up(summary: &Summary) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_that_falls_back_within_a_provider_came_to_it_once() {
+    let mut night = Night::new(&three_models(), (1..=250).map(row));
+    night.provider("p", json!({ "faults": { "content_filter": 0.2 } }));
+    let summary = night.run().await;
+    routes_add_up(&summary);
+    let report = night.world.overnight(&["report", "job.toml", "--json"]).summary();
+    let figures = |entry: &Value| json!([entry["rows"], entry["fallbacks_in"], entry["fallbacks_out"]]);
+    assert_eq!(report["by_provider"].as_array().unwrap().len(), 1);
+    assert_eq!(figures(&report["by_provider"][0]), json!([250, 0, 0]), "{report}");
+    let models = report["by_model"].as_array().unwrap().iter();
+    assert!(models.map(|model| model["rows"].as_u64().unwrap()).sum::<u64>() > 260, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_the_provider_may_have_billed_without_telling_is_told_apart() {
     let faults = json!({ "reset": 0.06, "truncated": 0.06, "slow_body": 0.02, "empty": 0.05, "server_error": 0.05 });
     for seed in 0..3 {
