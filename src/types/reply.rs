@@ -53,12 +53,14 @@ pub enum ReplyError {
     Unfinished(String),
 }
 
+/// A body whose answer stands in `choices`.
 #[derive(Deserialize)]
-struct Body {
+#[serde(bound(deserialize = "C: Deserialize<'de>"))]
+struct Body<C> {
     #[serde(default)]
     error: Option<Box<RawValue>>,
     #[serde(default)]
-    choices: Option<Vec<Choice>>,
+    choices: Option<Vec<C>>,
     #[serde(default)]
     usage: Option<WireUsage>,
     #[serde(default)]
@@ -140,11 +142,8 @@ pub fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<ReplyView, ReplyErr
 }
 
 fn read_chat(body: &[u8]) -> Result<ReplyView, ReplyError> {
-    let body: Body = serde_json::from_slice(body)?;
-    no_error(body.error)?;
-    let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::Nothing("choices"))?;
+    let (choice, usage, billing) = first_choice::<Choice>(body)?;
     let message = choice.message.unwrap_or_default();
-    let (usage, billing) = told(body.usage, body.model, body.service_tier);
     Ok(ReplyView {
         content: message.content,
         embedding: None,
@@ -155,6 +154,15 @@ fn read_chat(body: &[u8]) -> Result<ReplyView, ReplyError> {
         usage,
         billing,
     })
+}
+
+/// The first choice of a body, and what that tells of tokens and bill.
+fn first_choice<'de, C: Deserialize<'de>>(body: &'de [u8]) -> Result<(C, Option<Usage>, Billing), ReplyError> {
+    let body: Body<C> = serde_json::from_slice(body)?;
+    no_error(body.error)?;
+    let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::Nothing("choices"))?;
+    let (usage, billing) = told(body.usage, body.model, body.service_tier);
+    Ok((choice, usage, billing))
 }
 
 /// An `error` that is there in name only is none.

@@ -3,21 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{ReplyError, ReplyView, WireUsage, Word, no_error, says_something, told};
-
-#[derive(Deserialize)]
-struct Body {
-    #[serde(default)]
-    error: Option<Box<RawValue>>,
-    #[serde(default)]
-    choices: Option<Vec<Choice>>,
-    #[serde(default)]
-    usage: Option<WireUsage>,
-    #[serde(default)]
-    model: Option<Word>,
-    #[serde(default)]
-    service_tier: Option<Word>,
-}
+use super::{ReplyError, ReplyView, first_choice, says_something};
 
 #[derive(Deserialize)]
 struct Choice {
@@ -30,10 +16,7 @@ struct Choice {
 }
 
 pub(super) fn read(body: &[u8]) -> Result<ReplyView, ReplyError> {
-    let body: Body = serde_json::from_slice(body)?;
-    no_error(body.error)?;
-    let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::Nothing("choices"))?;
-    let (usage, billing) = told(body.usage, body.model, body.service_tier);
+    let (choice, usage, billing) = first_choice::<Choice>(body)?;
     Ok(ReplyView {
         content: choice.text,
         finish_reason: choice.finish_reason,
