@@ -7,18 +7,14 @@ use overnight::event::StopReason;
 use overnight::sim::answer_mark;
 use serde_json::{Value, json};
 
-use crate::night::Night;
+use crate::night::{Night, TOP};
 use crate::process::{Running, pause, wait_until};
 use crate::truth::totals;
 use crate::world::{SimServer, World};
 
 fn job(model: &str, more: &str) -> String {
     format!(
-        r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out.jsonl"
+        r#"{TOP}
         [tasks.t]
         model = "p/{model}"
         prompt = "Tag {{{{ text }}}}"

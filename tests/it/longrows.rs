@@ -2,15 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::night::Night;
+use crate::night::{Night, TOP};
 
 fn job(models: &str, prompt: &str) -> String {
     format!(
-        r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out.jsonl"
+        r#"{TOP}
         [tasks.t]
         model = "first"
         fallback = ["second"]
