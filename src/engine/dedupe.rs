@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::RunError;
 use super::shutdown::{Phase, Stop};
+use crate::job::Job;
 use crate::retry::is_transient;
 use crate::store::{LogReader, StateDir, StateReader, Store};
 use crate::types::{Key, OutcomeLine};
@@ -73,8 +74,13 @@ pub(super) struct Lead {
 }
 
 impl Dedupe {
+    /// That of a run of this job, where it has it.
+    pub fn of_run(job: &Job, state: &StateDir, store: &Store) -> Result<Option<Arc<Self>>, RunError> {
+        job.dedupe.then(|| Self::open(state, store, job.concurrency).map(Arc::new)).transpose()
+    }
+
     /// With the answers of all runs, for this many calls in flight; a pass over the log.
-    pub fn open(state: &StateDir, store: &Store, concurrency: usize) -> Result<Self, RunError> {
+    fn open(state: &StateDir, store: &Store, concurrency: usize) -> Result<Self, RunError> {
         let mut requests = Requests::default();
         for outcome in StateReader::beside(state, store)?.outcomes()? {
             let outcome = outcome?;

@@ -291,12 +291,7 @@ impl Run {
             stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
-        let dedupe = self
-            .plan
-            .job
-            .dedupe
-            .then(|| Dedupe::open(&self.state, &store, self.plan.job.concurrency).map(Arc::new))
-            .transpose()?;
+        let dedupe = Dedupe::of_run(&self.plan.job, &self.state, &store)?;
         let shared = self.shared(sender, &store, opened.next_call, opened.spent, dedupe.clone());
         let feed = self.new_feed(shared, &store, matching, retried)?;
         let mut recorder = self.new_recorder(store, dedupe, stream, watcher, began);
