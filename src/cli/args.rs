@@ -290,7 +290,7 @@ pub struct ExplainArgs {
     #[arg(value_name = "ROW", required_unless_present = "id")]
     pub row: Option<u64>,
     /// The row's id, as in results
-    #[arg(long, value_name = "ID", conflicts_with = "row")]
+    #[arg(long, value_name = "ID", conflicts_with = "row", env = "OVERNIGHT_ID", hide_env = true)]
     pub id: Option<String>,
     /// Read this instead of the job's input.path; `-` is standard input
     #[arg(long, value_name = "PATH", env = "OVERNIGHT_INPUT", hide_env = true)]
@@ -319,7 +319,7 @@ pub struct PruneArgs {
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]
     pub set: Vec<String>,
     /// What to do while a run holds this job's lock
-    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED", hide_env = true)]
     pub if_locked: LockedMode,
 }
 
@@ -330,7 +330,7 @@ pub struct StatusArgs {
     #[arg(value_name = "JOB")]
     pub job: Option<PathBuf>,
     /// Tell it again each second, until the job no longer runs
-    #[arg(long, requires = "job")]
+    #[arg(long, requires = "job", env = "OVERNIGHT_WATCH", hide_env = true, value_parser = FalseyValueParser::new())]
     pub watch: bool,
 }
 
@@ -377,7 +377,7 @@ pub struct ExportArgs {
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     pub output: PathBuf,
     /// The original records of failed rows, as a valid input file
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, env = "OVERNIGHT_FAILED", hide_env = true, value_parser = FalseyValueParser::new())]
     pub failed: bool,
     /// Any key of the job file, as it was run
     #[arg(long, value_name = "KEY=VALUE", env = "OVERNIGHT_SET", hide_env = true)]

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use clap::{Arg, ArgAction, ArgMatches, Command, CommandFactory, FromArgMatches};
 
 use super::args::Args;
+use super::environment;
 
 const BATCH: &str = "batch";
 
@@ -95,7 +96,9 @@ const QUANTIZATION: &str = "quantization";
 /// where some were given.
 pub fn parse() -> (Args, Vec<String>) {
     let arguments = all_spelled_out(std::env::args_os().collect());
-    let mut matches = with_flags(Args::command()).get_matches_from(arguments);
+    let mut command = environment::with_variables(with_flags(Args::command()));
+    let mut matches = command.clone().get_matches_from(arguments);
+    environment::check(&matches, &mut command).unwrap_or_else(|error| error.exit());
     let ignored = matches.subcommand_matches(BATCH).map(given).unwrap_or_default();
     let args = Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Args::command()));
     (args.unwrap_or_else(|error| error.exit()), ignored)

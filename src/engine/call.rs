@@ -248,7 +248,8 @@ fn broken(rules: Option<&Rules>, answer: &Answer) -> Option<Rejected> {
 /// A call whose answer does not count: what it cost does.
 fn reject(record: CallRecord, rejected: &Rejected) -> (CallRecord, CallError) {
     let message = format!("the answer is not valid: {}", rejected.why);
-    let failure = Failure::new(FailureKind::InvalidAnswer, message);
+    // The server did answer.
+    let failure = Failure { status: Some(200), ..Failure::new(FailureKind::InvalidAnswer, message) };
     let error =
         CallError { usage: record.usage, request_id: record.request_id.clone(), ..error(failure.clone(), false) };
     let end = match record.end {

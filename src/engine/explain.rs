@@ -278,7 +278,7 @@ fn find(ground: &Ground, which: &RowRef) -> Result<source::Record, RunError> {
     }
     Err(RunError::Usage(match which {
         RowRef::Number(number) => format!("there is no row {number}: the input has {last}, counted from 1"),
-        RowRef::Id(id) => format!("no row has the id {id:?}; {last} rows were looked at"),
+        RowRef::Id(id) => format!("no row has the id {id:?} among the input's {last}"),
     }))
 }
 

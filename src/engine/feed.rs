@@ -27,7 +27,6 @@ use super::window::Window;
 use super::worker::{Item, work};
 use crate::event::StopReason;
 use crate::job::RetryFailed;
-use crate::retry::is_transient;
 use crate::source::{Record, Records};
 use crate::store::End;
 use crate::types::FailureKind;
@@ -155,12 +154,7 @@ impl Standing {
         if in_this_run {
             return Self::Failed(kind);
         }
-        let again = match policy {
-            RetryFailed::Transient => is_transient(kind),
-            RetryFailed::All => true,
-            RetryFailed::None => false,
-        };
-        if again { Self::TriedAgain } else { Self::FailedBefore }
+        if policy.takes(kind) { Self::TriedAgain } else { Self::FailedBefore }
     }
 }
 

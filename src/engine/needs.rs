@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::prepare::route;
 use crate::job::{Job, JobError, Problem};
 use crate::prompt::Expr;
-use crate::source::Input;
+use crate::source::{Format, Input};
 use crate::types::Row;
 
 /// JSON has no header: what none of so many records has is taken for a slip.
@@ -50,7 +50,8 @@ fn missing(plan: &Plan, mut needed: BTreeSet<String>, header: &[String]) -> Vec<
     needed.iter().map(|column| missing_column(&plan.job, "the input has no column", column, header)).collect()
 }
 
-/// Of tasks with no row among these records nothing is said, nor of `where`: it may look for what is rare.
+/// Of tasks with no row among these records nothing is said, nor of `where`: it may look for what is rare. A line of a batch
+/// that has no id fails alone.
 fn in_no_record(plan: &Plan, input: &Input) -> Result<Vec<Problem>, RunError> {
     let mut look = Look::new(plan);
     for record in input.records()?.take(LOOKED_AT) {
@@ -75,23 +76,30 @@ fn in_no_record(plan: &Plan, input: &Input) -> Result<Vec<Problem>, RunError> {
 struct Look {
     /// The columns of each task that no record had yet, and whether one was the task's.
     tasks: Vec<(BTreeSet<String>, bool)>,
+    /// The same of `id`, and whether there was a record at all.
+    id: (BTreeSet<String>, bool),
     seen: BTreeSet<String>,
 }
 
 impl Look {
     fn new(plan: &Plan) -> Self {
         let tasks = plan.tasks.iter().map(|task| (task.prompt.required_columns(), false)).collect();
-        Self { tasks, seen: BTreeSet::new() }
+        let id = plan.id.as_ref().filter(|_| plan.job.input.format != Format::OpenaiBatch);
+        Self { tasks, id: (id.map(Expr::required_columns).unwrap_or_default(), false), seen: BTreeSet::new() }
     }
 
     fn has_all(&self) -> bool {
-        self.tasks.iter().all(|(needed, _)| needed.is_empty())
+        self.tasks.iter().chain([&self.id]).all(|(needed, _)| needed.is_empty())
     }
 
     fn at(&mut self, plan: &Plan, row: &Row) {
-        for (needed, _) in &mut self.tasks {
+        for (needed, _) in self.tasks.iter_mut().chain([&mut self.id]) {
             needed.retain(|column| !row.fields().contains_key(column));
         }
+        if plan.id.as_ref().is_some_and(|id| row.fields().contains_key(id.source())) {
+            self.id.0.clear();
+        }
+        self.id.1 = true;
         if let Ok(task) = route(plan, row) {
             self.tasks[task].1 = true;
         }
@@ -100,7 +108,7 @@ impl Look {
     }
 
     fn missing(self) -> BTreeSet<String> {
-        self.tasks.into_iter().filter(|(_, met)| *met).flat_map(|(needed, _)| needed).collect()
+        self.tasks.into_iter().chain([self.id]).filter(|(_, met)| *met).flat_map(|(needed, _)| needed).collect()
     }
 }
 

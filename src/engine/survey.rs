@@ -36,8 +36,10 @@ pub struct Survey {
     pub bound_by: Option<String>,
     /// Requests that are the same as one before, among those to be sent.
     pub duplicates: u64,
-    /// What `run.dedupe` would save by them.
+    /// What `run.dedupe` saves by them, or would.
     pub dedupe_saves: DedupeSaves,
+    /// Whether it is on. All other figures are those without it.
+    pub dedupe: bool,
     /// Rows among `remaining` that fail before anything is sent, by kind.
     pub unsendable: Vec<Unsendable>,
     /// Budgets that are expected not to last.

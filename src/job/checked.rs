@@ -13,10 +13,10 @@ use super::tree::Spot;
 use crate::limit::Limits;
 use crate::prompt::PromptSettings;
 use crate::provider::{AnswerMode, ProviderSettings};
-use crate::retry::{OnInvalid, RetrySettings};
+use crate::retry::{OnInvalid, RetrySettings, is_transient};
 use crate::sink::OutputSettings;
 use crate::source::{Format, InputSettings};
-use crate::types::{Endpoint, Price, PriceSource};
+use crate::types::{Endpoint, FailureKind, Price, PriceSource};
 use crate::validate::Rules;
 
 /// A checked job. Expressions and templates stand as text: whoever compiles them tells what is wrong with
@@ -212,6 +212,18 @@ pub enum RetryFailed {
     All,
     /// None.
     None,
+}
+
+impl RetryFailed {
+    /// Whether the next run tries a row again that failed in this way.
+    #[must_use]
+    pub fn takes(self, kind: FailureKind) -> bool {
+        match self {
+            Self::Transient => is_transient(kind),
+            Self::All => true,
+            Self::None => false,
+        }
+    }
 }
 
 /// `run.on_change`.

@@ -52,6 +52,11 @@ impl Expr {
                 let variables = compiled.undeclared_variables(false);
                 let eval = |context| compiled.eval(context).map(drop);
                 expr.columns = columns::probe(&variables, &expr.vars, eval).map_err(told)?;
+                // The engine lets a name alone be undefined, and no value comes of it.
+                let name = source.trim();
+                if expr.columns.used.contains(name) && variables.contains(name) {
+                    expr.columns.required.insert(name.to_owned());
+                }
                 expr.reads.add(source, &variables);
                 expr.compiled = Some(compiled);
             }

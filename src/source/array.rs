@@ -51,6 +51,28 @@ impl<R: BufRead> Elements<R> {
         Self { input, line: 1, state: State::Before, open: Vec::new() }
     }
 
+    /// Goes to the array's beginning.
+    pub(super) fn begin(&mut self) -> Result<(), Stopped> {
+        while self.state == State::Before {
+            let chunk = match self.input.fill_buf() {
+                Ok([]) => return self.end().map(drop),
+                Ok(chunk) => chunk,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let blanks = chunk.len() - chunk.trim_ascii_start().len();
+            let mut scan = Scan { line: self.line, state: self.state, open: &mut self.open };
+            scan.line += memchr_iter(b'\n', &chunk[..blanks]).count() as u64;
+            if let Some(first) = chunk.get(blanks) {
+                scan.before(*first)?;
+            }
+            (self.line, self.state) = (scan.line, scan.state);
+            let used = chunk.len().min(blanks + 1);
+            self.input.consume(used);
+        }
+        Ok(())
+    }
+
     /// The next element; `into` gets its first `keep` bytes at most, without blanks around it.
     pub(super) fn next(&mut self, into: &mut Vec<u8>, keep: usize) -> Result<Option<Frame>, Stopped> {
         into.clear();
@@ -81,7 +103,7 @@ impl<R: BufRead> Elements<R> {
     fn end(&self) -> Result<Option<Frame>, Stopped> {
         let problem = match self.state {
             State::Behind => return Ok(None),
-            State::Before => "the file is empty, but a JSON array was expected",
+            State::Before => "the file is empty, but a JSON array was expected\n  hint: one without rows is []",
             State::Between => "the file ends before the array's `]`; was it cut short?",
             State::Element => "the file ends within an element of the array; was it cut short?",
             State::Text | State::Escape => "the file ends within a string; a quote is not closed before this line",
@@ -159,12 +181,17 @@ impl Scan<'_> {
             b'[' => self.state = State::Between,
             b'{' => {
                 return self.stop(
-                    "an object stands where a JSON array was expected; if each line is an object, set \
+                    "an object stands where a JSON array was expected\n  hint: if each line is an object, set \
                      input.format = \"jsonl\", else make the file one array of objects",
                 );
             }
             byte if byte.is_ascii_whitespace() => {}
-            _ => return self.stop("the file does not start with `[`, as an array of objects does"),
+            _ => {
+                return self.stop(
+                    "the file does not start with `[`, as an array of objects does\n  hint: input.format says how it \
+                     is read, else its name does",
+                );
+            }
         }
         Ok(Step::Skip)
     }

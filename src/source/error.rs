@@ -129,12 +129,14 @@ pub enum SourceError {
         source: io::Error,
     },
     /// A compressed file that ends early or holds something else.
-    #[error("{file}: the {packing} data is cut short or damaged: {source}; make the file again")]
+    #[error("{file}: {}\n  hint: {}", .damage.what(packing, source), .damage.hint())]
     Damaged {
         /// The path.
         file: String,
         /// How it is packed.
         packing: &'static str,
+        /// What is wrong with it.
+        damage: Damage,
         /// What the decoder says.
         source: io::Error,
     },
@@ -146,4 +148,44 @@ pub enum SourceError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+/// What is wrong with a packed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// It is not packed so at all.
+    Foreign,
+    /// Its end is missing.
+    CutShort,
+    /// Its bytes are not those that were packed.
+    Broken,
+}
+
+impl Damage {
+    /// By what the decoders say: they have no codes for it.
+    pub(super) fn of(error: &io::Error) -> Self {
+        let words = error.to_string().to_lowercase();
+        let says = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
+        if error.kind() == io::ErrorKind::UnexpectedEof || says(&["incomplete"]) {
+            Self::CutShort
+        } else {
+            Self::Broken
+        }
+    }
+
+    fn what(self, packing: &str, error: &io::Error) -> String {
+        match self {
+            Self::Foreign => format!("this is no {packing} data, though its name says so"),
+            Self::CutShort => format!("the {packing} data is cut short"),
+            Self::Broken => format!("the {packing} data is damaged: {error}"),
+        }
+    }
+
+    fn hint(self) -> &'static str {
+        match self {
+            Self::Foreign => "pack the file, or take .gz or .zst off its name",
+            Self::CutShort => "the file was not written or copied in full: do that again",
+            Self::Broken => "copy the file again, or pack it anew",
+        }
+    }
 }

@@ -1,14 +1,14 @@
 //! One file: what it is, found out once, and a fresh reader of it whenever one is asked for.
 
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use super::array::Elements;
 use super::encoding::no_text;
-use super::error::SourceError;
+use super::error::{Damage, SourceError};
 use super::find::Found;
 use super::frame::{Ends, Framer};
 use super::parquet::{Groups, Rows};
@@ -222,23 +222,27 @@ impl InputFile {
         let failed = |source| SourceError::Io { file: shown.clone(), doing: "open", source };
         let file = File::open(&path).map_err(failed)?;
         let meta = file.metadata().map_err(failed)?;
-        let stream = Stream::new(file, packing).map_err(|error| broken(&shown, packing, error))?;
+        let cannot = |error| {
+            let foreign = is_foreign(&path, packing);
+            if foreign { damaged(&shown, packing, Damage::Foreign, error) } else { broken(&shown, packing, error) }
+        };
+        let stream = Stream::new(file, packing).map_err(cannot)?;
         let kind = kind(&stream.start);
         let bom = stream.has_bom();
         // Of many documents one that is no text fails alone.
         if !matches!(kind, Kind::Text | Kind::Parquet) {
             check_start(&shown, &stream.start)?;
         }
-        let table = |delimiter| {
-            let failed = |error| broken(&shown, packing, error);
-            Ok(Layout::Csv(Arc::new(Table::read(&shown, stream.bytes, delimiter, failed)?)))
-        };
         let layout = match kind {
             Kind::Json => Layout::Json,
-            Kind::Array => Layout::Array,
+            Kind::Array => {
+                let began = Elements::new(stream.bytes).begin();
+                began.map_err(|stopped| stopped_at(&shown, packing, stopped))?;
+                Layout::Array
+            }
             Kind::Text => Layout::Text,
-            Kind::Csv => table(delimiter)?,
-            Kind::Tsv => table(delimiter.or(Some(b'\t')))?,
+            Kind::Csv => table(&shown, packing, stream.bytes, delimiter)?,
+            Kind::Tsv => table(&shown, packing, stream.bytes, delimiter.or(Some(b'\t')))?,
             Kind::Parquet => parquet(&shown, &path, packing)?,
         };
         let stamp = stamp.unwrap_or_else(|| Stamp::of(&meta));
@@ -289,11 +293,7 @@ impl InputFile {
 
     /// A read error of this file, as the user should see it.
     pub(super) fn broken(&self, stopped: Stopped) -> SourceError {
-        match stopped {
-            Stopped::Io(error) => broken(&self.shown, self.packing, error),
-            Stopped::Parquet(problem) => SourceError::Parquet { file: self.shown.to_string(), problem },
-            Stopped::Array { line, problem } => SourceError::Array { file: self.shown.to_string(), line, problem },
-        }
+        stopped_at(&self.shown, self.packing, stopped)
     }
 
     pub(super) fn fingerprint(&self, hasher: &mut blake3::Hasher) {
@@ -328,6 +328,11 @@ impl InputFile {
     }
 }
 
+fn table(shown: &str, packing: Packing, bytes: Bytes, delimiter: Option<u8>) -> Result<Layout, SourceError> {
+    let failed = |error| broken(shown, packing, error);
+    Ok(Layout::Csv(Arc::new(Table::read(shown, bytes, delimiter, failed)?)))
+}
+
 fn parquet(shown: &str, path: &Path, packing: Packing) -> Result<Layout, SourceError> {
     let file = shown.to_owned();
     if packing != Packing::None {
@@ -339,12 +344,37 @@ fn parquet(shown: &str, path: &Path, packing: Packing) -> Result<Layout, SourceE
     Ok(Layout::Parquet(Arc::new(groups)))
 }
 
+fn stopped_at(shown: &str, packing: Packing, stopped: Stopped) -> SourceError {
+    let file = shown.to_owned();
+    match stopped {
+        Stopped::Io(error) => broken(shown, packing, error),
+        Stopped::Parquet(problem) => SourceError::Parquet { file, problem },
+        Stopped::Array { line, problem } => SourceError::Array { file, line, problem },
+    }
+}
+
 fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {
     let file = shown.to_owned();
     match packing {
         Packing::None => SourceError::Io { file, doing: "read", source },
-        Packing::Gzip | Packing::Zstd => SourceError::Damaged { file, packing: packing.name(), source },
+        Packing::Gzip | Packing::Zstd => damaged(shown, packing, Damage::of(&source), source),
     }
+}
+
+fn damaged(shown: &str, packing: Packing, damage: Damage, source: io::Error) -> SourceError {
+    SourceError::Damaged { file: shown.to_owned(), packing: packing.name(), damage, source }
+}
+
+/// Whether a file begins otherwise than its name says. Decoders do not tell that apart from one that is cut short.
+fn is_foreign(path: &Path, packing: Packing) -> bool {
+    let magic: &[u8] = match packing {
+        Packing::None => &[],
+        Packing::Gzip => &[0x1f, 0x8b],
+        Packing::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
+    };
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(magic.len() as u64).read_to_end(&mut start));
+    read.is_ok() && !magic.starts_with(&start)
 }
 
 /// Fails on what is surely no text as we read it.

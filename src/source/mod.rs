@@ -27,7 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use error::SourceError;
+pub use error::{Damage, SourceError};
 pub use input::Input;
 pub use record::{BadRow, Record};
 pub use records::Records;

@@ -149,6 +149,54 @@ fn a_filter_over_a_column_that_no_header_has_is_refused_as_it_would_take_no_row(
 }
 
 #[test]
+fn a_name_alone_that_no_column_has_is_told_as_well() {
+    let job = Job::new("rows.csv", "text,id\na,1\n");
+    for input in ["id = \"idd\"", "where = \"idd\""] {
+        job.write(&format!("path = \"rows.csv\"\n{input}"), "prompt = \"{{ text }}\"");
+        let told = job.refused();
+        assert!(told.contains("no column \"idd\"") && told.contains("did you mean \"id\"?"), "{told}");
+    }
+    job.world.write("rows.jsonl", "{\"text\": \"a\", \"id\": 1}\nbroken\n{\"text\": \"b\"}\n");
+    job.write("path = \"rows.jsonl\"\nid = \"idd\"", "prompt = \"{{ text }}\"");
+    assert!(job.refused().contains("none of the first 1,000 records has a column \"idd\""));
+    job.write("path = \"rows.jsonl\"\nid = \"id\"", "prompt = \"{{ text }}\"");
+    assert_eq!(job.ends(4), (2, 1));
+}
+
+#[test]
+fn a_file_that_is_not_what_its_name_says_is_told_before_anything_is_sent() {
+    let job = Job::new("rows.json", "\n{\"text\": \"a\"}\n");
+    insta::assert_snapshot!(job.refused(), @r#"
+    error: rows.json:2: an object stands where a JSON array was expected
+      hint: if each line is an object, set input.format = "jsonl", else make the file one array of objects
+    "#);
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    (0..2_000).for_each(|n| writeln!(packed, "{{\"text\": \"row {n} {}\"}}", answer_mark(&n.to_string())).unwrap());
+    let whole = packed.finish().unwrap();
+    job.write("path = \"rows.jsonl.gz\"", "prompt = \"{{ text }}\"");
+    let told = |bytes: &[u8]| {
+        job.world.write("rows.jsonl.gz", bytes);
+        let ran = job.world.overnight(&["plan", "job.toml"]);
+        (ran.code, ran.stderr)
+    };
+    let mut flipped = whole.clone();
+    let last = flipped.len() - 6;
+    flipped[last] ^= 0xff;
+    for (bytes, code, why) in [
+        (&b"{\"text\": \"a\"}\n"[..], 3, "this is no gzip data, though its name says so\n  hint: pack the file"),
+        (
+            &whole[..whole.len() / 2],
+            1,
+            "the gzip data is cut short\n  hint: the file was not written or copied in full",
+        ),
+        (&flipped, 1, "the gzip data is damaged: "),
+    ] {
+        let (ended, told) = told(bytes);
+        assert!(ended == Some(code) && told.contains(why), "{ended:?} {told}");
+    }
+}
+
+#[test]
 fn a_column_that_a_record_lacks_fails_that_row() {
     let job = Job::new("in.jsonl", "{\"text\":\"a\"}\n{\"other\":1}\n{\"text\":null}\n{\"text\":\"\"}\n");
     job.write("path = \"in.jsonl\"", "prompt = \"{{ text }}\"");

@@ -350,6 +350,29 @@ fn long_flags_come_from_the_environment_as_well() {
 }
 
 #[test]
+fn a_format_from_the_environment_is_for_those_who_know_it() {
+    let world = world();
+    world.overnight(&["run", "job.toml"]);
+    let told =
+        |format: &str, args: &[&str]| Ran::from(world.command(args).env("OVERNIGHT_FORMAT", format).output().unwrap());
+    assert!(told("html", &["report", "job.toml"]).stdout.starts_with("<!DOCTYPE html>"));
+    assert!(told("openai-batch", &["export", "job.toml"]).stdout.starts_with("{\"id\":\"batch_req_"));
+    assert!(told("json", &["models", "gpt-4o-mini"]).stdout.starts_with('{'));
+    for (format, args) in [
+        ("html", &["models", "gpt-4o-mini"][..]),
+        ("jsonl", &["report", "job.toml"]),
+        ("table", &["export", "job.toml"]),
+    ] {
+        let (with, without) = (told(format, args), world.overnight(args));
+        assert_eq!((with.code, with.stdout), (Some(0), without.stdout), "{format} says nothing to it");
+    }
+    assert_eq!(told("csv", &["export", "job.toml", "--failed"]).code, Some(0), "a default is in nobody's way");
+    assert_eq!(world.overnight(&["export", "job.toml", "--failed", "--format", "csv"]).code, Some(2));
+    let nobody = told("htlm", &["report", "job.toml"]);
+    assert!(nobody.code == Some(2) && nobody.stderr.contains("htlm"), "{nobody:?}");
+}
+
+#[test]
 fn status_tells_the_same_reason_of_a_stop_as_the_summary() {
     let world = world();
     let ran = world.overnight(&["run", "job.toml", "--model", "p/fail-404", "--json"]);

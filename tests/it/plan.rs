@@ -95,6 +95,16 @@ fn a_plan_tells_rows_tokens_cost_and_time_and_leaves_no_trace() {
 }
 
 #[test]
+fn a_plan_that_dedupes_tells_what_is_left_to_pay() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim, |job| job + "[run]\ndedupe = true\n");
+    let text = world.overnight(&["plan", "job.toml"]).stdout;
+    assert!(text.contains("about $0.0008 with dedupe, about $0.0009 and at most $0.0018 without"), "{text}");
+    assert!(text.contains("run.dedupe saves 10 tokens in"), "{text}");
+    assert_eq!(plan(&world, &[])["dedupe"], true);
+}
+
+#[test]
 fn after_a_run_a_plan_tells_why_rows_are_sent_again() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim, |job| job.replace("limits = { rpm = 60 }", ""));

@@ -409,6 +409,16 @@ fn what_if_finds_models_by_their_makers_and_says_where_it_finds_none() {
     assert_eq!(told(&world, &["report", "jobs/night.toml"])["what_if"], json!(null));
     let text = world.overnight(&["report", "jobs/night.toml", "--what-if", "gpt-4o"]).stdout;
     assert!(text.contains("An estimate") && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    let job = world.read("jobs/night.toml");
+    world.write(
+        "jobs/night.toml",
+        format!(
+            "{job}\n[models.dear]\nprovider = \"openai\"\nmodel = \"made-up\"\nprice = {{ input = 7, output = 9 }}\n"
+        ),
+    );
+    let own = told(&world, &["report", "jobs/night.toml", "--what-if", "dear"]);
+    let dear = &own["what_if"][0];
+    assert_eq!((&dear["model"], &dear["price_source"]), (&json!("openai/made-up"), &json!("job file")), "{own}");
     let missing = world.overnight(&["report", "jobs/night.toml", "--what-if", "gpt-4oo"]);
     assert_eq!((missing.code, missing.stdout.as_str()), (Some(2), ""));
     assert!(missing.stderr.contains("hint: nearest: ") && missing.stderr.contains("gpt-4o"), "{missing:?}");

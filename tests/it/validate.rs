@@ -121,6 +121,7 @@ async fn a_row_that_no_model_answers_well_fails_and_its_last_answer_is_kept() {
     assert_eq!((summary.exit_code, p.sent()), (4, 2));
     let error = &night.errors()[0];
     assert_eq!((&error["error"]["kind"], error["trail"].as_array().unwrap().len()), (&json!("invalid_answer"), 2));
+    assert_eq!((&error["error"]["status"], &error["trail"][0]["status"]), (&json!(200), &json!(200)), "it did answer");
     assert!(error["response"]["choices"][0]["message"]["content"].is_string(), "{error}");
     let tally = sum(&summary);
     assert_eq!((tally.wasted_usd, tally.invalid_answers, tally.truncated), (tally.cost_usd, 2, 0));

@@ -12,10 +12,10 @@ use super::Night;
 #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
 pub struct BatchArgs {
     /// The OpenAI Batch file: a line each with custom_id, method, url and body; `-` is standard input
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", env = "OVERNIGHT_INPUT_FILE", hide_env = true)]
     pub input_file: PathBuf,
     /// Where the output goes, a line each in the order of the input; replaced whole, when nothing remains
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE", env = "OVERNIGHT_OUTPUT_FILE", hide_env = true)]
     pub output_file: PathBuf,
     /// Where the lines of failed rows go; without it they stand in the output
     #[arg(long, value_name = "FILE", env = "OVERNIGHT_ERROR_FILE", hide_env = true)]

@@ -14,7 +14,14 @@ pub struct CompareArgs {
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// The models: aliases from [models], or provider/model
-    #[arg(long, value_name = "A,B[,C...]", value_delimiter = ',', required = true)]
+    #[arg(
+        long,
+        value_name = "A,B[,C...]",
+        value_delimiter = ',',
+        required = true,
+        env = "OVERNIGHT_MODELS",
+        hide_env = true
+    )]
     pub models: Vec<String>,
     /// How many rows, from all over the input, some of every task: the same ones each time
     #[arg(long, value_name = "N", default_value = "20", env = "OVERNIGHT_SAMPLE", hide_env = true)]
@@ -38,7 +45,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "USD", allow_negative_numbers = true, env = "OVERNIGHT_MAX_COST", hide_env = true)]
     pub max_cost: Option<String>,
     /// What to do while another run holds this job's lock
-    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED")]
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", env = "OVERNIGHT_IF_LOCKED", hide_env = true)]
     pub if_locked: LockedMode,
 }
 

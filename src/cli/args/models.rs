@@ -9,7 +9,7 @@ pub struct ModelsArgs {
     #[arg(value_name = "PATTERN")]
     pub pattern: Option<String>,
     /// How they are listed; --json is the same as --format json
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "OVERNIGHT_FORMAT")]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: ModelsFormat,
 }
 

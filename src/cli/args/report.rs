@@ -11,16 +11,16 @@ pub struct ReportArgs {
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// How the report is written; --json is the same as --format json
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = "OVERNIGHT_FORMAT")]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: ReportFormat,
     /// Write it to this file, which is replaced whole
     #[arg(long, short, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Which run: last, all, or its number
-    #[arg(long, default_value = "last", value_name = "RUN", env = "OVERNIGHT_RUN")]
+    #[arg(long, default_value = "last", value_name = "RUN", env = "OVERNIGHT_RUN", hide_env = true)]
     pub run: overnight::report::RunChoice,
     /// What the same tokens would have cost at these models: provider/model, or a model's name alone
-    #[arg(long, value_name = "MODEL[,MODEL...]", value_delimiter = ',', env = "OVERNIGHT_WHAT_IF")]
+    #[arg(long, value_name = "MODEL[,MODEL...]", value_delimiter = ',', env = "OVERNIGHT_WHAT_IF", hide_env = true)]
     pub what_if: Vec<String>,
 }
 

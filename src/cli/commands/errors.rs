@@ -45,7 +45,9 @@ fn run(args: &ErrorsArgs, global: &Global) -> Result<(), ReadError> {
         let told = Told { job: &job.name, failed, groups: &groups };
         print(&format!("{}\n", serde_json::to_string(&told).unwrap_or_default()));
     } else {
-        print(&screen::failures_text(&job.name, &args.job, &groups));
+        let again = groups.iter().filter(|group| job.retry_failed.takes(group.kind)).map(|group| group.count).sum();
+        let goes_on = standing.ledger.open_run().is_some();
+        print(&screen::failures_text(&job.name, &args.job, &groups, again, goes_on));
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use overnight::report::{Alternative, Report, to_csv, to_html, to_json, to_markdo
 use overnight::store::Standing;
 use overnight::types::{Held, Money, PriceSource};
 
-use super::standing::{ReadError, load, rows_now, standing};
+use super::standing::{ReadError, load, load_with_model, rows_now, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
 use crate::cli::{fail, print, screen};
 
@@ -36,7 +36,7 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
     let report = Report::new(&job.name, &standing.ledger, standing.at, args.run, &source)?;
     let report = report.with_rows(rows).with_held(held(&standing));
-    let report = report.with_what_if(&alternatives(&args.what_if, global)?);
+    let report = report.with_what_if(&alternatives(args, global)?);
     let text = match args.format {
         ReportFormat::Json => to_json(&report)?,
         ReportFormat::Table if global.json => to_json(&report)?,
@@ -54,13 +54,26 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     Ok(())
 }
 
-fn alternatives(names: &[String], global: &Global) -> Result<Vec<Alternative>, ReadError> {
-    if names.is_empty() {
+fn alternatives(args: &ReportArgs, global: &Global) -> Result<Vec<Alternative>, ReadError> {
+    if args.what_if.is_empty() {
         return Ok(Vec::new());
     }
-    let prices = global.prices.as_deref().map_or_else(|| Ok(Prices::default()), Prices::with_file);
-    let prices = prices.map_err(|error| ReadError::Asked(error.to_string()))?;
-    names.iter().map(|name| alternative(&prices, name.trim()).map_err(ReadError::Asked)).collect()
+    let prices = global.prices.as_deref().map_or_else(|| Ok(Prices::default()), Prices::with_file)?;
+    let of = |name: &str| match alternative(&prices, name) {
+        // What the job calls so comes before who makes one of that name, and what nobody lists may have a price there.
+        listed if listed.is_err() || !name.contains('/') => own_model(&args.job, name, global).map_or(listed, Ok),
+        listed => listed,
+    };
+    args.what_if.iter().map(|name| of(name.trim()).map_err(ReadError::Asked)).collect()
+}
+
+/// A model of the job itself, on a route or not, where its price is known.
+fn own_model(job: &Path, name: &str, global: &Global) -> Option<Alternative> {
+    let job = load_with_model(job, name, global).ok()?;
+    let model = job.models.iter().find(|model| model.alias == name)?;
+    let provider = &job.providers.get(model.provider)?.settings.name;
+    let (price, source) = (model.price.clone()?, model.price_source.clone());
+    Some(Alternative { name: format!("{provider}/{}", model.wire), price, source })
 }
 
 /// A model by its provider's name and its own, or by its own alone where that says which.

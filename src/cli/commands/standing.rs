@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use overnight::job::{self, Job, JobArgs, JobError};
+use overnight::price::PriceError;
 use overnight::report::ReportError;
 use overnight::source::SourceError;
 use overnight::store::{Standing, StateDir, StoreError, read_standing};
@@ -26,6 +27,9 @@ pub enum ReadError {
     /// There is no such report.
     #[error("{0}")]
     Report(#[from] ReportError),
+    /// The price file cannot be read.
+    #[error(transparent)]
+    Prices(#[from] PriceError),
     /// What was asked for is not there.
     #[error("{0}")]
     Asked(String),
@@ -39,7 +43,7 @@ impl ReadError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Report(ReportError::NoSuchRun { .. }) | Self::Asked(_) => 2,
-            Self::Job(_) => 3,
+            Self::Job(_) | Self::Prices(_) => 3,
             Self::Store(_) | Self::Source(_) | Self::Report(_) | Self::Io(_) => 1,
         }
     }
@@ -47,13 +51,21 @@ impl ReadError {
 
 /// The job, with keys set otherwise than it says; an API key that is not set is no obstacle, as nothing is sent.
 pub fn load(job_file: &Path, set: &[String], global: &Global) -> Result<Job, JobError> {
+    load_by(JobArgs { set: set.to_vec(), ..JobArgs::default() }, job_file, global)
+}
+
+/// The job with this model as the first choice of all tasks.
+pub fn load_with_model(job_file: &Path, model: &str, global: &Global) -> Result<Job, JobError> {
+    load_by(JobArgs { model: Some(model.to_owned()), ..JobArgs::default() }, job_file, global)
+}
+
+fn load_by(args: JobArgs, job_file: &Path, global: &Global) -> Result<Job, JobError> {
     let args = JobArgs {
         job_file: job_file.to_owned(),
         config: global.config.clone(),
         prices: global.prices.clone(),
-        set: set.to_vec(),
         keys_optional: true,
-        ..JobArgs::default()
+        ..args
     };
     job::load(&args, &|name| std::env::var(name).ok())
 }

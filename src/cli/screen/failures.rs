@@ -4,12 +4,13 @@ use std::path::Path;
 
 use overnight::report::FailureGroup;
 
-use super::words::{counted, model_name, one_line};
+use super::words::{count, counted, model_name, one_line};
 
 const WIDTH: usize = 80;
 
-/// A paragraph a group, line break at the end included.
-pub fn failures_text(job: &str, job_file: &Path, groups: &[FailureGroup]) -> String {
+/// A paragraph a group, line break at the end included. `again`: how many of the rows the next run sends again; `goes_on`: the run that they are of is not over, and leaves those
+/// alone that failed in it.
+pub fn failures_text(job: &str, job_file: &Path, groups: &[FailureGroup], again: u64, goes_on: bool) -> String {
     let failed: u64 = groups.iter().map(|group| group.count).sum();
     if failed == 0 {
         return format!("{job}: no failed rows\n");
@@ -18,11 +19,21 @@ pub fn failures_text(job: &str, job_file: &Path, groups: &[FailureGroup]) -> Str
     for group in groups {
         text.push_str(&paragraph(group));
     }
-    let next = format!(
-        "\nthe next run sends those again that may pass by themselves:\n  overnight run {}\n",
-        job_file.display()
-    );
-    text + &next
+    text + &what_next(job_file, failed, again, goes_on)
+}
+
+fn what_next(job_file: &Path, failed: u64, again: u64, goes_on: bool) -> String {
+    let job = job_file.display();
+    let run = if goes_on { "the run after the one that goes on" } else { "the next run" };
+    let all = format!("overnight retry {job}\n");
+    match (again, failed - again) {
+        (0, _) => format!("\n{run} sends none of them again; what is mended, this does:\n  {all}"),
+        (_, 0) => format!("\n{run} sends them again:\n  overnight run {job}\n"),
+        (again, _) => format!(
+            "\n{run} sends {} of them again, as they may pass by themselves:\n  overnight run {job}\nand this all:\n  {all}",
+            count(again)
+        ),
+    }
 }
 
 fn paragraph(group: &FailureGroup) -> String {
@@ -103,7 +114,7 @@ mod tests {
             ),
             group(FailureKind::BadRow, "", "2 columns instead of 3"),
         ];
-        insta::assert_snapshot!(failures_text("tag-reviews", Path::new("jobs/tag.toml"), &groups), @r"
+        insta::assert_snapshot!(failures_text("tag-reviews", Path::new("jobs/tag.toml"), &groups, 0, false), @r"
         tag-reviews: 2,400 failed rows
 
         context_length  1,200 rows  task tag  gateway/qwen-plus
@@ -118,9 +129,22 @@ mod tests {
           hint: mend these records in the input, or raise input.max_row if they are only
                 long
 
-        the next run sends those again that may pass by themselves:
-          overnight run jobs/tag.toml
+        the next run sends none of them again; what is mended, this does:
+          overnight retry jobs/tag.toml
         ");
-        assert_eq!(failures_text("x", Path::new("x.toml"), &[]), "x: no failed rows\n");
+        assert_eq!(failures_text("x", Path::new("x.toml"), &[], 0, false), "x: no failed rows\n");
+    }
+
+    #[test]
+    fn it_says_what_the_next_run_makes_of_them() {
+        let job = Path::new("j.toml");
+        assert_eq!(what_next(job, 3, 3, false), "\nthe next run sends them again:\n  overnight run j.toml\n");
+        insta::assert_snapshot!(what_next(job, 2_000, 1_200, true), @r"
+
+        the run after the one that goes on sends 1,200 of them again, as they may pass by themselves:
+          overnight run j.toml
+        and this all:
+          overnight retry j.toml
+        ");
     }
 }

@@ -150,11 +150,14 @@ impl<'a> Pass<'a> {
     pub(super) fn end(mut self) -> Survey {
         let shares = std::mem::take(&mut self.shares);
         let (mut loads, mut by_model, mut saves) = (BTreeMap::new(), Vec::new(), DedupeSaves::default());
+        let mut saved = Vec::new();
         for (place, mut share) in shares {
             let load = self.load(place, &share);
             loads.entry(place.1).or_insert_with(Load::default).add(load);
             let told = self.share(place, &mut share, load);
-            saves.add(&self.saved(place, &told));
+            let one = self.saved(place, &told);
+            saves.add(&one);
+            saved.push(one.cost_usd.unwrap_or_default());
             by_model.push(told);
         }
         let plan = &self.ground.plan;
@@ -163,12 +166,13 @@ impl<'a> Pass<'a> {
             rows: self.rows,
             remaining: self.resend.all(),
             resend: self.resend,
-            over_budget: self.over_budget(&by_model),
+            over_budget: self.over_budget(&by_model, &saved),
             by_model,
             seconds,
             bound_by,
             duplicates: saves.calls,
             dedupe_saves: saves,
+            dedupe: plan.job.dedupe,
             missing_keys: self.ground.missing_keys(),
             refused: self.refused(),
             job: plan.job.name.clone(),
@@ -182,15 +186,17 @@ impl<'a> Pass<'a> {
         Load::new(share.rows, input.expected, output, &self.experience.get(place))
     }
 
-    fn over_budget(&self, shares: &[ModelShare]) -> Vec<OverBudget> {
+    /// `saved`: what dedupe saves of each share.
+    fn over_budget(&self, shares: &[ModelShare], saved: &[Money]) -> Vec<OverBudget> {
         let job = &self.ground.plan.job;
         let ledger = self.ground.state().and_then(StateReader::ledger).cloned().unwrap_or_default();
         let now = jiff::Zoned::now();
+        let cost = |all: Money, saved: Money| if job.dedupe { all.saturating_sub(saved) } else { all };
         let of = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
-            let costs = shares.iter().filter(|share| name.is_none_or(|name| share.task == name));
+            let costs = shares.iter().zip(saved).filter(|(share, _)| name.is_none_or(|name| share.task == name));
             let (spent_usd, per) = (spent(&ledger, &Purpose::JOB, max.period, name, &now), word(max.period));
-            let expected_usd = costs.filter_map(|share| share.cost_usd.expected).sum();
+            let expected_usd = costs.filter_map(|(share, saved)| Some(cost(share.cost_usd.expected?, *saved))).sum();
             OverBudget { key, max_usd: max.amount, per, spent_usd, expected_usd }
         };
         written(job).map(of).filter(|one| one.spent_usd + one.expected_usd > one.max_usd).collect()

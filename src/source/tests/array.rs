@@ -42,9 +42,6 @@ fn stop(text: &str) -> (usize, String) {
 #[test]
 fn an_array_that_cannot_be_read_on_stops_with_its_place() {
     let cases = [
-        ("", 0, "a.json:1: the file is empty, but"),
-        ("{\"data\":\n[]}", 0, "a.json:1: an object stands where a JSON array was expected; if each line"),
-        ("id,text", 0, "a.json:1: the file does not start with `[`"),
         ("[{},\n{}", 1, "a.json:2: the file ends within an element of the array; was it cut short?"),
         ("[{},\n{},\n", 2, "a.json:3: the file ends before the array's `]`; was it cut short?"),
         ("[{},\n{\"a\": \"x},\n{}]\n", 1, "a.json:4: the file ends within a string; a quote is not closed"),
@@ -58,6 +55,22 @@ fn an_array_that_cannot_be_read_on_stops_with_its_place() {
     }
     let (_, deep) = stop(&format!("[{}", "[".repeat(5_000)));
     assert!(deep.contains("nested too deep"), "{deep}");
+}
+
+#[test]
+fn what_is_no_array_is_told_before_it_is_read() {
+    let long = format!("{}{{", " \n".repeat(200_000));
+    let cases = [
+        ("", "a.json:1: the file is empty, but"),
+        (" \n ", "a.json:2: the file is empty, but"),
+        ("{\"data\":\n[]}", "a.json:1: an object stands where a JSON array was expected\n  hint: if each line"),
+        ("\u{feff}\n\nid,text", "a.json:3: the file does not start with `[`"),
+        (long.as_str(), "a.json:200001: an object stands"),
+    ];
+    for (text, problem) in cases {
+        let error = Bench::with("a.json", text).error();
+        assert!(error.starts_with(problem), "{error}");
+    }
 }
 
 #[test]
