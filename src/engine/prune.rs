@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::job::Job;
 use crate::source::Record;
 use crate::store::{End, Needed, Pruned, StateDir, StateReader, Store};
-use crate::types::RowHash;
+use crate::types::{Ledger, RowHash, RunKind};
 
 /// How a job is pruned.
 pub struct PruneOptions {
@@ -59,9 +59,9 @@ pub struct Forgotten {
     pub attempts: u64,
 }
 
-/// Forgets the outcomes that no row of the whole input takes; what was paid for them stays in the totals. What
-/// comparisons got stays while their row is in the input as it was: the job may yet be asked of that model. `None` where nothing
-/// has been recorded yet.
+/// Forgets the outcomes that no row of the whole input takes; what was paid for them stays in the totals. What comparisons
+/// got stays while its row is in the input as it was, as the job may yet ask that model. `None` where nothing has been
+/// recorded yet.
 ///
 /// # Errors
 /// Where a run could not begin, the lock is held, or something cannot be read or written; then nothing is forgotten.
@@ -171,6 +171,10 @@ struct Compared(HashMap<RowHash, Vec<End>>);
 
 impl Compared {
     fn of(state: &StateReader) -> Result<Self, RunError> {
+        let compares = |ledger: &Ledger| ledger.runs.iter().any(|run| run.kind == RunKind::Compare);
+        if state.ledger().is_some_and(|ledger| !compares(ledger)) {
+            return Ok(Self(HashMap::new()));
+        }
         let (mut ends, mut replaced) = (Vec::new(), HashSet::new());
         for outcome in state.outcomes()? {
             let outcome = outcome?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use overnight::job::Job;
 use overnight::store::Standing;
-use overnight::types::{Money, RowsNow, Tally};
+use overnight::types::{Money, RowsNow, RunKind, Tally};
 use serde_json::Value;
 
 use super::standing::{ReadError, load, rows_now, standing};
@@ -156,6 +156,7 @@ fn status(name: &str, job_file: &Path, standing: &Standing) -> Status {
         all_runs_cost_unknown_rows: all_runs.cost_unknown_rows,
         possibly_billed: run.map(|run| run.totals.possibly_billed).unwrap_or_default(),
         elapsed_ms: run.map_or(0, |run| run.elapsed_ms(standing.at)),
+        only_compared: run.is_some_and(|run| run.kind == RunKind::Compare),
         job_file: job_file.to_owned(),
     }
 }

@@ -52,6 +52,9 @@ pub struct Status {
     pub possibly_billed: PossiblyBilled,
     /// From the run's begin to its end, or to the last that is known of it, in milliseconds.
     pub elapsed_ms: u64,
+    /// The last run was a comparison: the job itself has not run yet.
+    #[serde(skip)]
+    pub only_compared: bool,
     /// The job file as the user would name it.
     #[serde(skip)]
     pub job_file: PathBuf,
@@ -119,6 +122,8 @@ fn next(status: &Status, text: &mut Lines) {
     let has_failed = status.rows.failed + status.rows.failed_before > 0;
     match (status.state, has_failed) {
         (State::Stopped, _) => text.add("next", &run),
+        // What a model failed alone is none of the job's errors.
+        (State::Finished, _) if status.only_compared => text.add("next", &run),
         (State::Finished, true) => text.add("next", &errors),
         (State::Finished, false) if status.part.is_some() => text.add("next", &run),
         (State::Running | State::Paused | State::Finished, _) => {}
@@ -176,6 +181,7 @@ mod tests {
             all_runs_cost_unknown_rows: 0,
             possibly_billed: PossiblyBilled { attempts: 1, max_cost_usd: "0.01".parse().unwrap(), cost_unknown: 0 },
             elapsed_ms: 125_000,
+            only_compared: false,
             job_file: "jobs/tag.toml".into(),
         }
     }
@@ -191,6 +197,14 @@ mod tests {
         possibly billed  1 call, end not known: at most $0.0100
         next             overnight run jobs/tag.toml
         ");
+    }
+
+    #[test]
+    fn after_a_comparison_the_job_is_still_to_be_run() {
+        let compared = Status { state: State::Finished, stop_reason: None, only_compared: true, ..status() };
+        assert!(status_text(&compared).ends_with("next             overnight run jobs/tag.toml\n"));
+        let ran = Status { only_compared: false, ..compared };
+        assert!(status_text(&ran).ends_with("next             overnight errors jobs/tag.toml\n"));
     }
 
     #[test]

@@ -22,7 +22,10 @@ impl Measure {
             let schema = task.params.get("response_format")?.pointer("/json_schema/schema")?;
             Schema::compile(schema.clone()).ok()
         };
-        let Some(schema) = own.or_else(asked) else { return Self::Whole };
+        own.or_else(asked).map_or(Self::Whole, Self::by)
+    }
+
+    fn by(schema: Schema) -> Self {
         let fields = schema.columns().into_iter().flatten().map(|column| column.name).collect();
         Self::Schema { rules: Rules { schema: Some(schema), ..Rules::default() }, fields }
     }
@@ -85,9 +88,7 @@ mod tests {
     use super::*;
 
     fn measure(schema: Value) -> Measure {
-        let schema = Schema::compile(schema).unwrap();
-        let fields = schema.columns().into_iter().flatten().map(|column| column.name).collect();
-        Measure::Schema { rules: Rules { schema: Some(schema), ..Rules::default() }, fields }
+        Measure::by(Schema::compile(schema).unwrap())
     }
 
     fn tags() -> Measure {
