@@ -228,7 +228,7 @@ mod tests {
         let reply = RawValue::from_string(r#"{"long":"reply"}"#.to_owned()).unwrap();
         let mut line = trail().failed(Failure::new(FailureKind::Empty, ""));
         (line.failure, line.reply) = (None, Some(reply.into()));
-        line
+        *line
     }
 
     #[tokio::test]

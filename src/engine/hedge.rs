@@ -47,7 +47,7 @@ impl Life {
     /// Sends a call and does what follows; `None`: the same model is asked again.
     pub(super) async fn ask(&mut self, call: Outgoing<'_>) -> Result<Option<Visit>, NotSent> {
         if self.shared.plan.job.hedge {
-            // Large, and rows that wait in line need not hold it.
+            // Twice as large.
             return Box::pin(self.ask_hedged(call)).await;
         }
         let shared = Arc::clone(&self.shared);

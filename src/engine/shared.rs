@@ -47,8 +47,9 @@ impl Shared {
     /// Tells the recorder. It ends before its senders only when it failed: then nothing more may be sent, as nothing would
     /// be on record.
     pub async fn tell(&self, message: Message) {
-        if self.recorder.send(message).await.is_err() {
-            self.stop.abort(StopReason::Failed);
+        match self.recorder.reserve().await {
+            Ok(place) => place.send(message),
+            Err(_) => self.stop.abort(StopReason::Failed),
         }
     }
 

@@ -111,10 +111,10 @@ impl Trail {
     }
 
     /// The line of a row that ends with this call.
-    pub fn outcome(mut self, record: CallRecord, retry: bool) -> OutcomeLine {
+    pub fn outcome(mut self, record: CallRecord, retry: bool) -> Box<OutcomeLine> {
         self.entries.push(entry(&record));
         let came_from = self.moves_to(&record);
-        let mut line = self.line();
+        let mut line = Box::new(self.line());
         line.call = record.call;
         line.failure = record.end.failure().cloned();
         line.provider = record.provider.to_string();
@@ -144,8 +144,8 @@ impl Trail {
     }
 
     /// The line of a row that ends as another one with the same request did. What it had spent of its own stays.
-    pub fn copied(self, other: &OutcomeLine) -> OutcomeLine {
-        OutcomeLine {
+    pub fn copied(self, other: &OutcomeLine) -> Box<OutcomeLine> {
+        Box::new(OutcomeLine {
             deduped: true,
             failure: other.failure.clone(),
             provider: other.provider.clone(),
@@ -156,19 +156,19 @@ impl Trail {
             reply: other.reply.clone(),
             trail: self.entries.clone(),
             ..self.line()
-        }
+        })
     }
 
     /// The line of a row whose files cannot be read any more. They are what it is known by, so it has another key; and who
     /// asks the same may have them under another name.
-    pub fn unread(self, key: Key, failure: Failure) -> OutcomeLine {
+    pub fn unread(self, key: Key, failure: Failure) -> Box<OutcomeLine> {
         let hashes = Hashes { request: None, ..self.hashes };
         Self { key, hashes, ..self }.failed(failure)
     }
 
     /// The line of a row that fails without a further call.
-    pub fn failed(self, failure: Failure) -> OutcomeLine {
-        let mut line = self.line();
+    pub fn failed(self, failure: Failure) -> Box<OutcomeLine> {
+        let mut line = Box::new(self.line());
         if let Some(last) = line.trail.last().or(self.entries.last()) {
             (line.provider, line.model) = (last.provider.clone(), last.model.clone());
         }
@@ -242,11 +242,11 @@ fn millis(duration: Duration) -> u64 {
 
 /// The reply as it goes into a line: JSON has no raw line breaks but between tokens, where a blank means the same.
 fn reply_line(body: &[u8]) -> Option<Arc<RawValue>> {
-    let mut text = String::from_utf8(body.to_vec()).ok()?;
-    if text.contains(['\n', '\r']) {
-        text = text.replace(['\n', '\r'], " ");
+    let text = std::str::from_utf8(body).ok()?;
+    if memchr::memchr2(b'\n', b'\r', body).is_some() {
+        return RawValue::from_string(text.replace(['\n', '\r'], " ")).ok().map(Arc::from);
     }
-    RawValue::from_string(text).ok().map(Arc::from)
+    Some(serde_json::from_str::<&RawValue>(text).ok()?.to_owned().into())
 }
 
 /// The failure of a row whose own time ran out.

@@ -98,7 +98,9 @@ impl Life {
                 }
                 continue;
             };
-            match self.ask(Outgoing { at, upstream, request, need, worst_cost, admission, money }).await {
+            let call = Outgoing { at, upstream, request, need, worst_cost, admission, money };
+            // Large, and rows that wait in line need not hold it.
+            match Box::pin(self.ask(call)).await {
                 Ok(None) => {}
                 Ok(Some(visit)) => return visit,
                 Err(NotSent::Unread(failure)) => return Visit::Unread(failure),

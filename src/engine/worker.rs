@@ -56,18 +56,19 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
             };
             let walk = Walk::new(shared.plan.tasks[request.task].choices(request.model));
             let spent = Duration::ZERO;
-            Life { shared, request, walk, row, key, trail, record, has_answer, lead, window, spent }.run().await;
+            let life = Life { shared, request, walk, row, key, trail, record, has_answer, lead, window, spent };
+            Box::new(life).run().await;
         }
         What::Fail { .. } if has_answer => keep_answer(&shared, window).await,
         What::Fail { failure, .. } => {
-            let line = Box::new(trail.failed(failure));
+            let line = trail.failed(failure);
             let permits = Permits { window: Some(window), ..Permits::default() };
             shared.tell(Message::Outcome { line, result: None, permits }).await;
         }
     }
 }
 
-/// A row that asks models.
+/// A row that asks models. In a box, as what waits in its task should be small: the task is moved when it starts and ends.
 pub(super) struct Life {
     pub shared: Arc<Shared>,
     pub request: Request,
@@ -123,10 +124,10 @@ enum Round {
 }
 
 impl Life {
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         loop {
             match self.round().await {
-                Round::End(last) => return self.end(*last).await,
+                Round::End(last) => return self.end(last).await,
                 Round::Left => return,
                 Round::Over => return self.fail().await,
                 Round::Unread(failure) => return self.fail_unread(failure).await,
@@ -165,20 +166,19 @@ impl Life {
     }
 
     /// The row's end with this call.
-    async fn end(mut self, last: LastCall) {
-        let shared = Arc::clone(&self.shared);
-        let LastCall { record, admission, retry } = last;
-        if self.has_answer && !matches!(record.end, CallEnd::Answer(_)) {
+    async fn end(mut self: Box<Self>, last: Box<LastCall>) {
+        if self.has_answer && !matches!(last.record.end, CallEnd::Answer(_)) {
+            let LastCall { record, admission, retry } = *last;
             self.send_attempt(record, retry, admission).await;
-            return keep_answer(&shared, self.window).await;
+            return keep_answer(&self.shared, self.window).await;
         }
-        let line = self.trail.outcome(record, retry);
-        let permits = Permits { admission: Some(admission), window: Some(self.window), ..Permits::default() };
-        tell_outcome(&shared, line, self.record, permits, self.lead).await;
+        let line = self.trail.outcome(last.record, last.retry);
+        let permits = Permits { admission: Some(last.admission), window: Some(self.window), ..Permits::default() };
+        tell_outcome(&self.shared, line, self.record, permits, self.lead).await;
     }
 
     /// The row's end without a further call. Without a failure of its own it has not failed: a later run will ask.
-    async fn fail(self) {
+    async fn fail(self: Box<Self>) {
         let Some(failure) = self.walk.into_failure(&self.request) else { return };
         if self.has_answer {
             return keep_answer(&self.shared, self.window).await;
@@ -189,7 +189,7 @@ impl Life {
     }
 
     /// The row's end where nothing more can be sent for it. Whoever waits for its answer asks then.
-    async fn fail_unread(self, failure: Failure) {
+    async fn fail_unread(self: Box<Self>, failure: Failure) {
         if self.has_answer {
             return keep_answer(&self.shared, self.window).await;
         }
@@ -226,16 +226,16 @@ async fn copy(
 /// Tells the recorder of a row's end, and then whoever waits for it: so their lines stand behind its own.
 async fn tell_outcome(
     shared: &Shared,
-    line: OutcomeLine,
+    line: Box<OutcomeLine>,
     record: Option<Record>,
     permits: Permits,
     lead: Option<Lead>,
 ) {
     let result = record.filter(|_| line.failure.is_none()).map(|record| result_of(shared, &record, &line));
     let told = lead.map(|lead| (lead, line.clone()));
-    shared.tell(Message::Outcome { line: Box::new(line), result, permits }).await;
+    shared.tell(Message::Outcome { line, result, permits }).await;
     if let Some((lead, line)) = told {
-        lead.ended(line);
+        lead.ended(*line);
     }
 }
 

@@ -23,14 +23,15 @@ pub(super) struct Tickets {
 #[derive(Debug)]
 pub struct Admission {
     gate: Arc<ModelGate>,
-    tickets: Tickets,
+    /// Apart, as an admission goes through many hands until its call's line is written.
+    tickets: Box<Tickets>,
     permit: CallPermit,
     ended: bool,
 }
 
 impl Admission {
     pub(super) fn new(gate: Arc<ModelGate>, tickets: Tickets, permit: CallPermit) -> Self {
-        Self { gate, tickets, permit, ended: false }
+        Self { gate, tickets: Box::new(tickets), permit, ended: false }
     }
 
     /// Which member the call goes to.
