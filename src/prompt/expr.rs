@@ -1,6 +1,6 @@
 //! Values read out of rows: `input.id`, `input.task`, `input.where`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value as Json};
 
 use super::columns::{self, Columns};
 use super::context::{Reads, RowContext};
-use super::engine;
+use super::engine::{self, GLOBALS};
 use super::error::{RenderError, TemplateError};
 use super::values::{self, Misses};
 use crate::types::Row;
@@ -24,7 +24,7 @@ static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(engine::environm
 /// `is defined` say otherwise: `score | default(0) < 5`.
 pub struct Expr {
     source: String,
-    /// `None`: no expression, so it can only be a column's name (`Review Text`).
+    /// `None`: it can only be a column's name, as it is no expression (`Review Text`) or nothing but a name.
     compiled: Option<Expression<'static, 'static>>,
     vars: Arc<Map<String, Json>>,
     reads: Reads,
@@ -58,7 +58,7 @@ impl Expr {
                     expr.columns.required.insert(name.to_owned());
                 }
                 expr.reads.add(source, &variables);
-                expr.compiled = Some(compiled);
+                expr.compiled = (!is_columns_name(source, &variables)).then_some(compiled);
             }
             Err(_) if could_be_a_column(source) => {
                 expr.columns.used.insert(source.to_owned());
@@ -124,6 +124,11 @@ impl Expr {
             Err(error) => Err(context.error(&format!("`{}`", self.source), &error, row)),
         }
     }
+}
+
+/// Whether an expression is a column's name alone. Such ones are the most, and are asked of every row.
+fn is_columns_name(source: &str, variables: &HashSet<String>) -> bool {
+    variables.contains(source) && !["row", "vars"].contains(&source) && !GLOBALS.contains(&source)
 }
 
 /// Whether a text that is no expression can be meant as a column's name: nothing in it looks like an operator.

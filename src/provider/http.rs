@@ -15,7 +15,7 @@ use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
 use super::error::ProviderError;
 use super::redact::Redactor;
 use super::settings::{HttpVersion, ProviderSettings};
-use crate::types::{Transport, TransportError, WireReply, WireRequest};
+use crate::types::{Endpoint, Transport, TransportError, WireReply, WireRequest};
 
 /// A reply over this many bytes is not read on: no completion is that long, and memory is bounded.
 const MAX_REPLY: usize = 64 * 1024 * 1024;
@@ -27,6 +27,8 @@ const MAX_REPLY: usize = 64 * 1024 * 1024;
 pub struct HttpTransport {
     client: Client,
     base: Url,
+    /// Those of the endpoints.
+    urls: [(&'static str, Url); Endpoint::ALL.len()],
     headers: HeaderMap,
     redactor: Redactor,
     attempt: Duration,
@@ -52,15 +54,17 @@ impl HttpTransport {
             message: chain(&error.without_url()),
         })?;
         let redactor = Redactor::new(settings);
-        Ok(Self { client, base, headers, redactor, attempt: settings.timeouts.attempt })
+        let urls = Endpoint::ALL.map(|endpoint| (endpoint.path(), below(&base, endpoint.path())));
+        Ok(Self { client, base, urls, headers, redactor, attempt: settings.timeouts.attempt })
     }
 
     async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
-        let url = below(&self.base, request.path);
+        let known = self.urls.iter().find(|(path, _)| *path == request.path);
+        let url = known.map_or_else(|| below(&self.base, request.path), |(_, url)| url.clone());
         let sent = self.client.post(url).headers(self.headers.clone()).body(request.body).send().await;
-        let response = sent.map_err(|error| self.broken(error))?;
+        let mut response = sent.map_err(|error| self.broken(error))?;
         let status = response.status().as_u16();
-        let headers = response.headers().clone();
+        let headers = std::mem::take(response.headers_mut());
         let body = self.body(response).await?;
         Ok(self.redactor.clean(WireReply { status, headers, body }))
     }

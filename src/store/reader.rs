@@ -43,7 +43,9 @@ impl LogReader {
         if !self.read_line(offset).map_err(io_error("read", &self.path))? {
             return Err(self.broken(offset, "the line has no end"));
         }
-        match serde_json::from_slice(&self.line) {
+        // As a whole, and not string by string.
+        let line = std::str::from_utf8(&self.line).map_err(|error| self.broken(offset, &error.to_string()))?;
+        match serde_json::from_str(line) {
             Ok(LogLine::Outcome(outcome)) => Ok(*outcome),
             Ok(LogLine::Run(_) | LogLine::RunEnd(_) | LogLine::Attempt(_) | LogLine::Carried(_)) => {
                 Err(self.broken(offset, "the line is no outcome"))

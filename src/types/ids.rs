@@ -57,7 +57,7 @@ impl FromStr for Key {
 
 impl Serialize for Key {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(hex(&self.0, &mut [0; 32]))
     }
 }
 
@@ -74,7 +74,7 @@ pub struct RowHash(pub u64);
 
 impl Serialize for RowHash {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:016x}", self.0))
+        serializer.serialize_str(hex(&self.0.to_be_bytes(), &mut [0; 16]))
     }
 }
 
@@ -83,6 +83,15 @@ impl<'de> Deserialize<'de> for RowHash {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         u64::from_str_radix(&text, 16).map(Self).map_err(D::Error::custom)
     }
+}
+
+/// Two hex digits for each byte. Every line of the log has some of these, so that the formatter would show.
+fn hex<'a>(bytes: &[u8], digits: &'a mut [u8]) -> &'a str {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+    }
+    std::str::from_utf8(digits).unwrap_or_default()
 }
 
 #[cfg(test)]

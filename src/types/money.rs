@@ -2,6 +2,7 @@
 //! picodollars a token for every price with at most six decimals.
 
 use std::fmt;
+use std::io::Write;
 use std::iter::Sum;
 use std::ops::{Add, AddAssign};
 use std::str::FromStr;
@@ -11,6 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
 const PICO_PER_USD: u64 = 1_000_000_000_000;
+
+/// The characters of the largest amount: eight digits, a point and twelve digits.
+const DIGITS: usize = 21;
 
 /// An amount of US dollars in whole picodollars (10^-12 USD). Prints and serialises as an exact decimal of USD.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -63,6 +67,16 @@ impl Money {
         u64::try_from(pico).ok().map(Self)
     }
 
+    /// The exact decimal of USD, written into this: every line of the log has two of them.
+    fn decimal(self, digits: &mut [u8; DIGITS]) -> &str {
+        let mut left = &mut digits[..];
+        // There is room for all.
+        let _ = write!(left, "{}.{:012}", self.0 / PICO_PER_USD, self.0 % PICO_PER_USD);
+        let used = DIGITS - left.len();
+        let decimal = std::str::from_utf8(&digits[..used]).unwrap_or_default();
+        decimal.trim_end_matches('0').trim_end_matches('.')
+    }
+
     /// So many times the amount.
     #[must_use]
     pub const fn times(self, many: u64) -> Self {
@@ -98,12 +112,7 @@ impl Sum for Money {
 
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whole, rest) = (self.0 / PICO_PER_USD, self.0 % PICO_PER_USD);
-        if rest == 0 {
-            return write!(f, "{whole}");
-        }
-        let decimals = format!("{rest:012}");
-        write!(f, "{whole}.{}", decimals.trim_end_matches('0'))
+        f.write_str(self.decimal(&mut [0; DIGITS]))
     }
 }
 
@@ -122,7 +131,8 @@ impl FromStr for Money {
             return Err(refuse());
         }
         let whole: u64 = whole.parse().map_err(|_| refuse())?;
-        let rest: u64 = format!("{decimals:0<12}").parse().map_err(|_| refuse())?;
+        let rest: u64 = if decimals.is_empty() { 0 } else { decimals.parse().map_err(|_| refuse())? };
+        let rest = (decimals.len()..12).fold(rest, |rest, _| rest * 10);
         let pico = whole.checked_mul(PICO_PER_USD).and_then(|pico| pico.checked_add(rest));
         pico.map(Self).ok_or_else(refuse)
     }
@@ -131,7 +141,8 @@ impl FromStr for Money {
 impl Serialize for Money {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // A JSON number with all its digits: a float would lose some of them.
-        let number = RawValue::from_string(self.to_string()).map_err(serde::ser::Error::custom)?;
+        let mut digits = [0; DIGITS];
+        let number: &RawValue = serde_json::from_str(self.decimal(&mut digits)).map_err(serde::ser::Error::custom)?;
         number.serialize(serializer)
     }
 }

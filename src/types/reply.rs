@@ -141,6 +141,15 @@ pub fn read_reply(endpoint: Endpoint, body: &[u8]) -> Result<ReplyView, ReplyErr
     }
 }
 
+/// Text is checked as a whole: out of bytes, each string would be by itself.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, serde_json::Error> {
+    match std::str::from_utf8(body) {
+        Ok(text) => serde_json::from_str(text),
+        // Strings that nobody reads may hold anything.
+        Err(_) => serde_json::from_slice(body),
+    }
+}
+
 fn read_chat(body: &[u8]) -> Result<ReplyView, ReplyError> {
     let (choice, usage, billing) = first_choice::<Choice>(body)?;
     let message = choice.message.unwrap_or_default();
@@ -158,7 +167,7 @@ fn read_chat(body: &[u8]) -> Result<ReplyView, ReplyError> {
 
 /// The first choice of a body, and what that tells of tokens and bill.
 fn first_choice<'de, C: Deserialize<'de>>(body: &'de [u8]) -> Result<(C, Option<Usage>, Billing), ReplyError> {
-    let body: Body<C> = serde_json::from_slice(body)?;
+    let body: Body<C> = parse(body)?;
     no_error(body.error)?;
     let choice = body.choices.and_then(|choices| choices.into_iter().next()).ok_or(ReplyError::Nothing("choices"))?;
     let (usage, billing) = told(body.usage, body.model, body.service_tier);

@@ -31,7 +31,7 @@ struct Item {
 
 /// Of several inputs in one request the vectors stand in a list, in the order of the inputs.
 pub(super) fn read(body: &[u8]) -> Result<ReplyView, ReplyError> {
-    let body: Body = serde_json::from_slice(body)?;
+    let body: Body = super::parse(body)?;
     no_error(body.error)?;
     let mut items = body.data.unwrap_or_default();
     items.sort_by_key(|item| item.index);

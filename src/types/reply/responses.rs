@@ -50,7 +50,7 @@ struct Part {
 }
 
 pub(super) fn read(body: &[u8]) -> Result<ReplyView, ReplyError> {
-    let body: Body = serde_json::from_slice(body)?;
+    let body: Body = super::parse(body)?;
     no_error(body.error)?;
     let status = body.status.unwrap_or_else(|| "completed".to_owned());
     if !matches!(status.as_str(), "completed" | "incomplete") {
