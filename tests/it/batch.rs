@@ -456,6 +456,15 @@ fn what_is_wrong_is_told_by_flag_or_line_and_never_by_a_key() {
     --max-cost: is no amount of USD, and none a day or month
       hint: write for example 25.0, "25/day" or "500/month"
     "#);
+    insta::assert_snapshot!(told(&["--base-url", server, "--rpm", "0"]), @"error: --rpm: must be at least 1");
+    world.write("in.csv", "a\n");
+    for (file, why) in [
+        ("gone.jsonl", "error: -i gone.jsonl: no such file or folder\n"),
+        ("in.csv", "error: -i in.csv: CSV by its name\n"),
+    ] {
+        let ran = world.overnight(&["batch", "-i", file, "-o", "out.jsonl"]);
+        assert!(ran.code == Some(3) && ran.stderr.starts_with(why), "{ran:?}");
+    }
     let models: String = (0..1_001).map(|n| line("x", &format!("m{n}"), "x")).collect();
     world.write("in.jsonl", models);
     insta::assert_snapshot!(told(&["--base-url", server]), @r"

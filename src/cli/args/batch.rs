@@ -34,10 +34,10 @@ pub struct BatchArgs {
     pub max_inflight: Option<usize>,
     /// Requests a minute at most
     #[arg(long, value_name = "N", env = "OVERNIGHT_RPM", hide_env = true)]
-    pub rpm: Option<NonZeroU64>,
+    pub rpm: Option<u64>,
     /// Tokens a minute at most, input and output together
     #[arg(long, value_name = "N", env = "OVERNIGHT_TPM", hide_env = true)]
-    pub tpm: Option<NonZeroU64>,
+    pub tpm: Option<u64>,
     /// Only the first N lines; the output goes to a .partial file
     #[arg(long, value_name = "N", env = "OVERNIGHT_LIMIT", hide_env = true)]
     pub limit: Option<NonZeroU64>,

@@ -3,8 +3,9 @@
 use std::io;
 use std::path::Path;
 
-use overnight::engine::{BatchContents, RunOptions, Subset, look_at_batch};
+use overnight::engine::{BatchContents, RunError, RunOptions, Subset, look_at_batch};
 use overnight::job::{Batch, JobArgs};
+use overnight::source::SourceError;
 use tempfile::NamedTempFile;
 
 use super::{plan, run};
@@ -57,7 +58,7 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
     let spool = if args.input_file == Path::new("-") { Some(spool().map_err(|message| (message, 1))?) } else { None };
     let file = spool.as_ref().map_or(args.input_file.as_path(), NamedTempFile::path);
     let shown = if spool.is_some() { "stdin".into() } else { args.input_file.to_string_lossy() };
-    let contents = look_at_batch(file, &shown).map_err(|error| (error.to_string(), error.exit_code()))?;
+    let contents = look_at_batch(file, &shown).map_err(|error| (words(&error), error.exit_code()))?;
     if contents.lines > 0 && contents.models.is_empty() && args.model.is_none() {
         let message = format!("{}: no line names a model (body.model)", args.input_file.display());
         return Err((format!("{message}\n  hint: is it an OpenAI Batch file? --model names one for all lines"), 3));
@@ -71,8 +72,8 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
         api_key_env: args.api_key_env.clone(),
         model: args.model.clone(),
         named: contents.models.clone(),
-        rpm: args.rpm.map(Into::into),
-        tpm: args.tpm.map(Into::into),
+        rpm: args.rpm,
+        tpm: args.tpm,
     };
     let job = batch.job(&|name| std::env::var(name).ok()).map_err(|message| (message, 3))?;
     let job = JobArgs {
@@ -85,6 +86,20 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
         ..job
     };
     Ok(Prepared { job, contents, spool })
+}
+
+/// Why the file cannot be read, without the keys that a job file would have.
+fn words(error: &RunError) -> String {
+    match error {
+        RunError::Input(SourceError::NotFound { file }) => format!("-i {file}: no such file or folder"),
+        RunError::Input(SourceError::NotRegular { file }) => {
+            format!("-i {file}: not a regular file, and can be read only once\n  hint: pipe it in with -i -")
+        }
+        RunError::Input(SourceError::Clash { file, extension, .. }) => {
+            format!("-i {file}: {extension} by its name\n  hint: an OpenAI Batch file is JSONL, a request a line")
+        }
+        other => other.to_string(),
+    }
 }
 
 /// Standard input as a file: it is gone through more than once.

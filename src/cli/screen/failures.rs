@@ -27,7 +27,7 @@ fn what_next(job_file: &Path, failed: u64, again: u64, goes_on: bool) -> String 
     let run = if goes_on { "the run after the one that goes on" } else { "the next run" };
     let all = format!("overnight retry {job}\n");
     match (again, failed - again) {
-        (0, _) => format!("\n{run} sends none of them again; what is mended, this does:\n  {all}"),
+        (0, _) => format!("\n{run} sends none of them again as they are; this does:\n  {all}"),
         (_, 0) => format!("\n{run} sends them again:\n  overnight run {job}\n"),
         (again, _) => format!(
             "\n{run} sends {} of them again, as they may pass by themselves:\n  overnight run {job}\nand this all:\n  {all}",
@@ -129,7 +129,7 @@ mod tests {
           hint: mend these records in the input, or raise input.max_row if they are only
                 long
 
-        the next run sends none of them again; what is mended, this does:
+        the next run sends none of them again as they are; this does:
           overnight retry jobs/tag.toml
         ");
         assert_eq!(failures_text("x", Path::new("x.toml"), &[], 0, false), "x: no failed rows\n");
