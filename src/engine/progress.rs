@@ -30,6 +30,7 @@ pub(super) struct Progress {
     failed: BTreeMap<FailureKind, u64>,
     began: Instant,
     pace: Pace,
+    paused: bool,
     /// The states that were told, one for each upstream.
     told: Vec<Told>,
     watch: Watch,
@@ -59,6 +60,7 @@ impl Progress {
             failed: BTreeMap::new(),
             began,
             pace: Pace::new(began),
+            paused: false,
             told,
             watch: Watch::new(held, began),
         }
@@ -151,7 +153,7 @@ impl Progress {
         };
         self.pace.look(now, self.ended().0);
         let rows_per_second = self.pace.rows_per_second();
-        let eta = self.pace.time_for(rows.remaining).filter(|_| total_known);
+        let eta = self.pace.time_for(rows.remaining).filter(|_| total_known && !self.paused);
         Snapshot {
             elapsed: self.elapsed(),
             total_known,
@@ -206,7 +208,8 @@ impl Progress {
     }
 
     /// Rows are held up by whoever paused the run, or no longer.
-    pub fn paused_or_resumed(&mut self) {
+    pub fn pause(&mut self, paused: bool) {
+        self.paused = paused;
         self.pace.forget();
     }
 

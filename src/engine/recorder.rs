@@ -423,7 +423,7 @@ impl Recorder {
         }
         if self.told_pause != self.pause.is_on() {
             self.told_pause = self.pause.is_on();
-            self.progress.paused_or_resumed();
+            self.progress.pause(self.told_pause);
             let message = if self.told_pause { "paused: no calls are sent" } else { "resumed" };
             self.tell(&Event::Note { message: message.to_owned(), warning: false });
         }

@@ -334,14 +334,25 @@ fn a_kill_is_not_told_as_the_stop_before_it() {
 #[test]
 fn a_running_job_is_paused_resumed_and_drained() {
     let night = Night::new(200, json!({"latency": "20ms"}));
-    let run = night.start(&["--concurrency", "1"]);
-    night.wait_for_call();
+    let run = night.start(&["--concurrency", "1", "--events", "events.jsonl"]);
+    wait_until("rows end", || night.sim.ledger().answered >= 5);
     let said = night.control("pause");
     assert_eq!(said.code, Some(0), "{said:?}");
     assert_eq!(said.stdout, format!("pause: process {} sends no more calls; those in flight finish\n", run.pid));
     wait_until("the run is paused", || night.state() == "paused");
     let sent = night.sim.ledger().requests;
     assert!(sent < 200);
+    let paused = || {
+        let events = night.world.read("events.jsonl");
+        let (_, since) = events.split_once("paused: no calls are sent").unwrap_or_default();
+        let whole_lines = since.split_inclusive('\n').skip(1).filter(|line| line.ends_with('\n'));
+        let told = whole_lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+        told.filter(|event| event["event"] == "progress").collect::<Vec<_>>()
+    };
+    wait_until("progress is told", || paused().len() >= 2);
+    for progress in paused() {
+        assert_eq!(progress["eta_ms"], Value::Null, "nobody knows when a pause ends: {progress}");
+    }
 
     assert_eq!(night.control("resume").code, Some(0));
     wait_until("the run goes on", || night.state() == "running");
