@@ -302,6 +302,14 @@ mod tests {
     }
 
     #[test]
+    fn an_outcome_takes_24_bytes() {
+        let of = |at| LoggedOutcome { id_hash: Some(RowHash(at)), ..outcome(at, 1, &["a"], at) };
+        let mut index = index((1..=10_000).map(of).collect());
+        assert_eq!(index.entries.capacity() * size_of::<Entry>(), 24 * 10_000);
+        assert_eq!(index.take(Owner::new("tag", RowHash(9)), values_of(9)).map(|end| end.offset), Some(9));
+    }
+
+    #[test]
     fn a_hundred_thousand_equal_rows_are_given_out_in_order() {
         let mut index = index((1..=100_000).map(|at| outcome(at, 1, &["a"], 1)).collect());
         for at in 1..=100_000 {

@@ -228,7 +228,7 @@ mod parquet {
     use ::parquet::arrow::ArrowWriter;
     use ::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
     use arrow_array::cast::AsArray;
-    use arrow_array::types::Decimal128Type;
+    use arrow_array::types::{Decimal128Type, Float64Type, Int64Type};
     use arrow_array::{Array, ArrayRef, Date32Array, Int64Array, RecordBatch, StringArray};
     use arrow_schema::DataType;
 
@@ -293,6 +293,56 @@ mod parquet {
             (&json!(2), 14),
             "{grown:?}"
         );
+    }
+
+    #[test]
+    fn answers_have_the_types_that_their_schema_gives_them() {
+        let world = world("unused.jsonl", "", "out.parquet");
+        job(&world, "in.parquet", "path = \"out.parquet\"");
+        let schema = r#"
+            [tasks.tag.answer.schema]
+            type = "object"
+            required = ["mood", "stars", "score", "sure", "tags", "who"]
+            [tasks.tag.answer.schema.properties]
+            mood = { enum = ["good", "bad"] }
+            stars = { type = "integer", minimum = 1, maximum = 5 }
+            score = { type = "number" }
+            sure = { type = "boolean" }
+            tags = { type = "array", items = { type = "string" } }
+            who = { type = "object", required = ["name", "age"], properties = { name = { type = "string" }, age = { type = "integer" } } }
+            "#;
+        world.write("job.toml", world.read("job.toml") + schema);
+        write(&world, "in.parquet", 1..=12);
+        let ran = world.overnight(&["run", "job.toml", "--json"]);
+        assert_eq!((ran.code, &ran.summary()["rows"]["failed"]), (Some(4), &json!(2)), "{ran:?}");
+        let out = read(&world, "out.parquet");
+        let kind = |column: &str| out.column_by_name(column).unwrap().data_type().clone();
+        let simple = ["mood", "stars", "score", "sure"].map(kind);
+        assert_eq!(simple, [DataType::Utf8, DataType::Int64, DataType::Float64, DataType::Boolean]);
+        assert!(matches!(kind("tags"), DataType::List(item) if *item.data_type() == DataType::Utf8));
+        let DataType::Struct(who) = kind("who") else { panic!("{:?}", kind("who")) };
+        let who: Vec<_> = who.iter().map(|field| (field.name().as_str(), field.data_type())).collect();
+        assert_eq!(who, [("name", &DataType::Utf8), ("age", &DataType::Int64)]);
+
+        // A row that failed has none of them, and the others what JSON says.
+        let export = world.overnight(&["export", "job.toml", "--format", "jsonl", "-o", "-"]);
+        let answers: Vec<Value> = values(&export.stdout).into_iter().map(|line| line["data"].clone()).collect();
+        let ended: Vec<usize> = (0..12).filter(|at| (at + 1) % 5 != 0).collect();
+        let column = |name: &str| out.column_by_name(name).unwrap();
+        assert!(["mood", "stars", "tags", "who"].iter().all(|name| column(name).null_count() == 2));
+        let (stars, score) =
+            (column("stars").as_primitive::<Int64Type>(), column("score").as_primitive::<Float64Type>());
+        let (tags, who) = (column("tags").as_list::<i32>(), column("who").as_struct());
+        for (at, answer) in ended.into_iter().zip(&answers) {
+            let tags: Vec<Option<String>> =
+                tags.value(at).as_string::<i32>().iter().map(|tag| tag.map(str::to_owned)).collect();
+            let who = who.column(1).as_primitive::<Int64Type>().value(at);
+            let told = json!([texts(&out, "mood")[at], stars.value(at), score.value(at), tags, who]);
+            let [mood, stars, score, tags, age] =
+                [&answer["mood"], &answer["stars"], &answer["score"], &answer["tags"], &answer["who"]["age"]];
+            assert_eq!(told[2].as_f64(), score.as_f64());
+            assert_eq!(json!([told[0], told[1], told[3], told[4]]), json!([mood, stars, tags, age]));
+        }
     }
 
     #[test]
