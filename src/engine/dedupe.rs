@@ -20,7 +20,7 @@ use crate::types::{Key, OutcomeLine};
 /// Copies under way at least, however few calls may be: else each would wait for the disk alone.
 const COPIES: usize = 16;
 
-/// The requests of a job: 24 bytes for each that has an outcome, besides the table's own room.
+/// The requests of a job: at most 40 bytes for each that has an outcome, with the table's free places.
 pub(super) struct Dedupe {
     requests: Mutex<Requests>,
     log: Mutex<LogReader>,
@@ -30,8 +30,9 @@ pub(super) struct Dedupe {
 
 #[derive(Default)]
 struct Requests {
-    /// Where an outcome stands that every row with the request may take.
-    done: HashMap<Key, u64>,
+    /// Where an outcome stands that every row with the request may take. The line tells whether it is of this request: half a
+    /// key finds it.
+    done: HashMap<u64, u64>,
     /// Those that some row asks, or whose outcome is not in the log yet: no more than rows in the window.
     asked: HashMap<Key, watch::Sender<Option<Told>>>,
 }
@@ -85,7 +86,7 @@ impl Dedupe {
         for outcome in StateReader::beside(state, store)?.outcomes()? {
             let outcome = outcome?;
             let answer = outcome.request.filter(|_| outcome.ended.end.failure.is_none());
-            requests.done.extend(answer.map(|request| (request, outcome.ended.end.offset)));
+            requests.done.extend(answer.map(|request| (half(request), outcome.ended.end.offset)));
         }
         Ok(Self {
             requests: Mutex::new(requests),
@@ -127,7 +128,7 @@ impl Dedupe {
     pub fn written(&self, outcomes: impl Iterator<Item = (Key, u64)>) {
         let mut requests = self.requests();
         for (request, place) in outcomes {
-            requests.done.insert(request, place);
+            requests.done.insert(half(request), place);
             requests.asked.remove(&request);
         }
     }
@@ -139,7 +140,7 @@ impl Dedupe {
 
     fn join(&self, request: Key) -> Joined {
         let mut requests = self.requests();
-        if let Some(place) = requests.done.get(&request) {
+        if let Some(place) = requests.done.get(&half(request)) {
             return Joined::Done(*place);
         }
         if let Some(asked) = requests.asked.get(&request) {
@@ -154,7 +155,7 @@ impl Dedupe {
         let line = self.log.lock().unwrap_or_else(PoisonError::into_inner).outcome_at(place);
         let line = line.ok().filter(|line| line.request == Some(request));
         if line.is_none() {
-            self.requests().done.remove(&request);
+            self.requests().done.remove(&half(request));
         }
         line.map(Arc::new)
     }
@@ -162,6 +163,10 @@ impl Dedupe {
     fn requests(&self) -> MutexGuard<'_, Requests> {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn half(request: Key) -> u64 {
+    u64::from_be_bytes(*request.0.first_chunk().unwrap_or(&[0; 8]))
 }
 
 fn copies(line: Arc<OutcomeLine>, permit: Option<CopyPermit>) -> Share {
@@ -209,7 +214,7 @@ mod tests {
     use super::super::trail::Trail;
     use super::*;
     use crate::store::Opened;
-    use crate::types::{Failure, FailureKind, RowHash};
+    use crate::types::{Failure, FailureKind, LogLine, RowHash};
 
     const REQUEST: Key = Key([7; 16]);
 
@@ -250,6 +255,33 @@ mod tests {
         // Their lines stand in the log.
         drop(held);
         assert_eq!(ready(&mut waiting).await.len(), 20);
+    }
+
+    #[tokio::test]
+    async fn a_million_requests_take_forty_bytes_each_at_most() {
+        let dir = tempfile::tempdir().unwrap();
+        let dedupe = dedupe(&dir, 20);
+        let count = 1_000_000_u128;
+        dedupe.written((0..count).map(|n| (Key((n << 64).to_be_bytes()), 20)));
+        // A byte of the table's own for each of its places, of which one in eight stays free.
+        let places = dedupe.requests().done.capacity() / 7 * 8;
+        assert!(places * (size_of::<(u64, u64)>() + 1) <= 40 * 1_000_000, "{places} places");
+    }
+
+    #[tokio::test]
+    async fn a_line_of_another_request_is_no_answer() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
+        let (mut store, _) = Store::open(&state, 1, 0).unwrap();
+        let place = store.append(&LogLine::Outcome(Box::new(answer()))).unwrap();
+        store.write().unwrap();
+        let dedupe = Arc::new(Dedupe::open(&state, &store, 1).unwrap());
+        assert!(matches!(dedupe.share(REQUEST, &Stop::default()).await, Share::Copies(..)));
+        // Another key whose first half is the same.
+        let mut other = REQUEST;
+        other.0[15] = 8;
+        dedupe.written([(other, place)].into_iter());
+        assert!(matches!(dedupe.share(other, &Stop::default()).await, Share::Asks(_)));
     }
 
     /// Those that need not wait any more.

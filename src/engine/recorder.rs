@@ -34,6 +34,8 @@ const SYNC_EVERY: Duration = Duration::from_millis(100);
 const TOTALS_EVERY: Duration = Duration::from_secs(1);
 /// Messages taken at once, and so lines written with one system call.
 const BATCH: usize = 512;
+/// Of long lines no more bytes than these and the last line's wait for that.
+const PIECE: usize = 1 << 20;
 
 /// What the recorder is told.
 pub(super) enum Message {
@@ -205,6 +207,10 @@ impl Recorder {
         for message in batch.drain(..) {
             let taken = self.take(message);
             self.note(taken);
+            if self.store.unwritten() >= PIECE && self.error.is_none() {
+                let written = self.write();
+                self.note(written);
+            }
         }
         let begun = self.begin();
         self.note(begun);

@@ -76,13 +76,13 @@ impl Flight {
         Ok(())
     }
 
-    /// The calls that stand in the file, or may.
     /// Whether any call stands in the file, or may.
     #[must_use]
     pub fn has_calls(&self) -> bool {
         self.calls.iter().any(|call| call.load(Ordering::Acquire) != 0)
     }
 
+    /// The calls that stand in the file, or may.
     pub(super) fn standing(&self) -> HashSet<CallNumber> {
         self.calls.iter().map(|call| call.load(Ordering::Acquire)).filter(|call| *call != 0).collect()
     }

@@ -83,6 +83,12 @@ impl Store {
         self.log.write()
     }
 
+    /// The bytes that were appended and not yet written.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.log.unwritten()
+    }
+
     /// Makes what was written last through a power loss. Does nothing where nothing is new.
     ///
     /// # Errors

@@ -84,6 +84,11 @@ impl Log {
         self.written + self.buffer.len() as u64
     }
 
+    /// The bytes of what was appended and not yet written.
+    pub(super) fn unwritten(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// Cuts the log here.
     pub(super) fn cut(&mut self, len: u64) -> Result<(), StoreError> {
         self.file.set_len(len).map_err(io_error("cut", &self.path))?;
@@ -151,7 +156,6 @@ impl Log {
     }
 }
 
-/// Whether the file begins as it should; `false` where it has yet to begin.
 /// Whether it begins as a log that we know; `false` where not even its first line is whole.
 pub(super) fn check_header(file: &File, len: u64, path: &Path) -> Result<bool, StoreError> {
     let mut head = [0; 64];
