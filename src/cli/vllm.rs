@@ -31,9 +31,8 @@ const VALUED: &str = "
     mm-processor-kwargs mm-shm-cache-max-object-size-mb model-impl model-loader-extra-config ngram-prompt-lookup-max
     ngram-prompt-lookup-min nnodes node-rank num-gpu-blocks-override num-lookahead-slots num-redundant-experts
     num-scheduler-steps num-speculative-tokens optimization-level otlp-traces-endpoint output-tmp-dir
-    performance-mode
     override-attention-dtype override-generation-config override-neuron-config override-pooler-config
-    pipeline-parallel-size pooler-config port preemption-mode prefill-context-parallel-size prefix-caching-hash-algo
+    performance-mode pipeline-parallel-size pooler-config port preemption-mode prefill-context-parallel-size prefix-caching-hash-algo
     profiler-config pt-load-map-location qlora-adapter-name-or-path quantization reasoning-parser
     reasoning-parser-plugin response-role revision rope-scaling rope-theta runner safetensors-load-strategy
     scheduler-cls scheduler-delay-factor scheduling-policy seed show-hidden-metrics-for-version speculative-config

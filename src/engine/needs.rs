@@ -84,7 +84,8 @@ struct Look {
 impl Look {
     fn new(plan: &Plan) -> Self {
         let tasks = plan.tasks.iter().map(|task| (task.prompt.required_columns(), false)).collect();
-        let id = plan.id.as_ref().filter(|_| plan.job.input.format != Format::OpenaiBatch);
+        let fails_alone = |id: &Expr| plan.job.input.format == Format::OpenaiBatch && id.source() == "custom_id";
+        let id = plan.id.as_ref().filter(|id| !fails_alone(id));
         Self { tasks, id: (id.map(Expr::required_columns).unwrap_or_default(), false), seen: BTreeSet::new() }
     }
 
