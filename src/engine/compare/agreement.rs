@@ -38,7 +38,7 @@ impl Measure {
         {
             return match (&one, &other) {
                 (Value::Object(one), Value::Object(other)) if !fields.is_empty() => alike(fields, one, other),
-                _ => all_or_nothing(one == other),
+                _ => all_or_nothing(is_same(&one, &other)),
             };
         }
         all_or_nothing(one.trim() == other.trim())
@@ -49,11 +49,29 @@ impl Measure {
 fn alike(fields: &[String], one: &Map<String, Value>, other: &Map<String, Value>) -> f64 {
     let pairs = fields.iter().map(|field| (one.get(field), other.get(field)));
     let told: Vec<_> = pairs.filter(|pair| *pair != (None, None)).collect();
-    let same = told.iter().filter(|(one, other)| one == other).count();
+    let same =
+        told.iter().filter(|(one, other)| one.zip(*other).is_some_and(|(one, other)| is_same(one, other))).count();
     // Both are small.
     #[expect(clippy::cast_precision_loss)]
     let part = if told.is_empty() { 1.0 } else { same as f64 / told.len() as f64 };
     part
+}
+
+/// Whether two values are the same: one model's 4 is another one's 4.0.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => {
+            one == other || ((one.is_f64() || other.is_f64()) && one.as_f64() == other.as_f64())
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let has_same = |(name, value)| other.get::<String>(name).is_some_and(|other| is_same(value, other));
+            one.len() == other.len() && one.iter().all(has_same)
+        }
+        _ => one == other,
+    }
 }
 
 /// Sums over the rows that two models answered.
@@ -113,6 +131,9 @@ mod tests {
         assert_eq!(agree(one, r#"{"tag":"a","n":1,"why":"because"}"#), "0.67");
         assert_eq!(agree(r#"{"tag":"a","why":"x"}"#, r#"{"tag":"a","why":"y"}"#), "1.00");
         assert_eq!([agree("{}", "{}"), agree("{}", "{"), agree(one, "text")], ["1.00", "0.00", "0.00"]);
+        assert_eq!(agree(r#"{"n":4,"tag":{"p":[1,2.0]}}"#, r#"{"n":4.0,"tag":{"p":[1.0,2]}}"#), "1.00");
+        assert_eq!(agree(r#"{"n":4,"tag":{"p":[1]}}"#, r#"{"n":4.5,"tag":{"p":[1,1]}}"#), "0.00");
+        assert_eq!(agree(r#"{"n":9007199254740993}"#, r#"{"n":9007199254740992}"#), "0.00");
         let list = measure(json!({ "type": "array" }));
         assert_eq!((list.part("[1, 2]", "[1,2]"), list.part("[1]", "[1,2]")), (1.0, 0.0));
     }
