@@ -133,7 +133,7 @@ impl Dedupe {
         }
     }
 
-    /// `None` once nobody takes copies any more.
+    /// `None` of a semaphore that is closed, which this one never is.
     async fn copy_permit(&self) -> Option<CopyPermit> {
         Arc::clone(&self.copies).acquire_owned().await.ok().map(CopyPermit)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use overnight::event::Summary;
 use serde_json::{Value, json};
 
-use crate::night::{Night, TOP};
+use crate::night::{Night, TOP, two_providers};
 use crate::world::{SimServer, World};
 
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\nbytes of a picture";
@@ -152,4 +152,32 @@ async fn who_asks_for_others_too_and_loses_its_image_leaves_the_asking_to_them()
     let summary = run_and(&night, || fs::remove_file(b).unwrap()).await;
     assert_eq!((summary.exit_code, summary.rows.succeeded, summary.rows.failed), (4, 2, 1), "{:?}", night.errors());
     assert_eq!((summary.attempts, p.sent(), &night.errors()[0]["id"]), (2, 2, &json!("b.png")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_call_that_finds_its_image_gone_leaves_the_row_to_the_first() {
+    let job = two_providers("images = [\"{{ photo }}\"]", "", "hedge = true\nconcurrency = 2");
+    let photo = |n: usize| format!("{n}.png");
+    let mut night = Night::new(&job, (1..=150).map(|n| json!({"id": n, "text": "t", "photo": photo(n)})));
+    for n in 1..=150 {
+        night.world.write(&photo(n), [PNG, photo(n).as_bytes()].concat());
+    }
+    let last =
+        json!({ "latency": "200ms", "script": [{ "from": 150, "to": 150, "fault": "slow_body" }], "slow_body": "60s" });
+    let (a, b) = (night.provider("a", last), night.provider("b", json!({})));
+    a.times_out_after(Duration::from_mins(10));
+    // Before the call is overdue.
+    let change = async {
+        while a.sent() < 150 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // One of the two calls that are out is the slow one.
+        for n in [149, 150] {
+            fs::remove_file(night.world.path(&photo(n))).unwrap();
+        }
+    };
+    let summary = tokio::join!(night.run(), change).0;
+    let tried: Vec<Value> = night.results().into_iter().filter(|row| row["attempts"] != 1).collect();
+    assert_eq!((summary.exit_code, summary.attempts, a.sent(), b.sent()), (0, 150, 150, 0), "{tried:?}");
+    assert!(a.age() > Duration::from_mins(1), "{:?}", a.age());
 }
