@@ -1,6 +1,6 @@
 //! The checkpoint in sled 0.34, which may panic on damaged files: every call into it is guarded.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,6 +15,9 @@ use super::{Checkpoint, Records, StateDir, StoreError};
 const META: &[u8] = b"m/meta";
 const RECORD: u8 = b'p';
 const CACHE: u64 = 16 << 20;
+/// sled counts a large record as the few bytes that point to it, so that no cache limit ever lets go of one. What was
+/// written and read is held until it is closed.
+const MOST_HELD: usize = 8 << 20;
 const OPEN_TRIES: u32 = 200;
 const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
@@ -26,8 +29,11 @@ pub(super) const SLED: &str = "sled";
 /// A checkpoint in a folder `sled/` of the state directory.
 pub struct SledCheckpoint {
     path: PathBuf,
-    /// `None` only while it is being moved aside.
-    db: Option<sled::Db>,
+    /// `None` only while it is being moved aside or opened anew, or where that failed.
+    db: RefCell<Option<sled::Db>>,
+    /// Bytes of records that went in or out since it was opened, and how many there may be.
+    held: Cell<usize>,
+    most_held: usize,
 }
 
 impl SledCheckpoint {
@@ -38,20 +44,58 @@ impl SledCheckpoint {
     pub fn open(dir: &StateDir, at_ms: u64) -> Result<(Self, Option<String>), StoreError> {
         let path = dir.file(SLED);
         match open_db(&path) {
-            Ok(db) => Ok((Self { path, db: Some(db) }, None)),
+            Ok(db) => Ok((Self::over(path, Some(db)), None)),
             Err(Trouble::Surroundings(reason) | Trouble::InUse(reason)) => Err(StoreError::Checkpoint { path, reason }),
             Err(Trouble::Damage(_)) => {
-                let mut fresh = Self { path, db: None };
+                let mut fresh = Self::over(path, None);
                 let note = fresh.reset(at_ms)?;
                 Ok((fresh, Some(note)))
             }
         }
     }
 
+    fn over(path: PathBuf, db: Option<sled::Db>) -> Self {
+        Self { path, db: RefCell::new(db), held: Cell::new(0), most_held: MOST_HELD }
+    }
+
     fn guarded<T>(&self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
-        let fail = |reason: String| StoreError::Checkpoint { path: self.path.clone(), reason };
-        let Some(db) = &self.db else { return Err(fail("it is closed".to_owned())) };
-        guard(|| work(db)).map_err(|trouble| fail(trouble.into_reason()))
+        let db = self.db.borrow();
+        let Some(db) = db.as_ref() else { return Err(self.failed("it is closed".to_owned())) };
+        guard(|| work(db)).map_err(|trouble| self.failed(trouble.into_reason()))
+    }
+
+    fn failed(&self, reason: String) -> StoreError {
+        StoreError::Checkpoint { path: self.path.clone(), reason }
+    }
+
+    /// The first record from this number on.
+    fn record_from(&self, from: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
+        self.let_go()?;
+        let end = [RECORD + 1];
+        let record = self.guarded(|db| db.range(&record_key(from)[..]..&end[..]).next().transpose())?;
+        Ok(record.map(|(key, record)| {
+            self.held.set(self.held.get() + record.len());
+            (record_number(&key), record.to_vec())
+        }))
+    }
+
+    /// Closes it and opens it anew where it holds too much.
+    fn let_go(&self) -> Result<(), StoreError> {
+        if self.held.get() <= self.most_held {
+            return Ok(());
+        }
+        let db = self.db.take();
+        let closed = guard(|| {
+            drop(db);
+            Ok(())
+        });
+        closed
+            .and_then(|()| open_db(&self.path))
+            .map(|db| {
+                self.held.set(0);
+                self.db.replace(Some(db));
+            })
+            .map_err(|trouble| self.failed(trouble.into_reason()))
     }
 }
 
@@ -61,19 +105,21 @@ impl Checkpoint for SledCheckpoint {
     }
 
     fn records(&self, from: u64) -> Records<'_> {
-        let end = [RECORD + 1];
-        let mut range = self.db.as_ref().map(|db| db.range(&record_key(from)[..]..&end[..]));
+        let mut next = Some(from);
         Box::new(std::iter::from_fn(move || {
-            let next = self.guarded(|_| range.as_mut().and_then(Iterator::next).transpose()).transpose()?;
-            Some(next.map(|(key, record)| (record_number(&key), record.to_vec())))
+            let record = self.record_from(next?).transpose()?;
+            next = record.as_ref().ok().map(|(number, _)| number + 1);
+            Some(record)
         }))
     }
 
     fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+        self.let_go()?;
         let mut batch = sled::Batch::default();
         batch.insert(META, meta);
         if let Some((at, record)) = record {
             batch.insert(&record_key(at), record);
+            self.held.set(self.held.get() + record.len());
         }
         self.guarded(|db| {
             db.apply_batch(batch)?;
@@ -100,7 +146,8 @@ impl Checkpoint for SledCheckpoint {
         fs::rename(&self.path, &aside).map_err(io_error("move aside", &self.path))?;
         let open = open_db(&self.path);
         let fail = |trouble: Trouble| StoreError::Checkpoint { path: self.path.clone(), reason: trouble.into_reason() };
-        self.db = Some(open.map_err(fail)?);
+        self.db.replace(Some(open.map_err(fail)?));
+        self.held.set(0);
         Ok(format!("moved to {}", aside.display()))
     }
 }
@@ -215,4 +262,40 @@ fn record_key(number: u64) -> [u8; 9] {
 
 fn record_number(key: &[u8]) -> u64 {
     key.last_chunk().map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_lets_go_of_what_it_holds_and_gives_back_all_records_in_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
+        let (mut checkpoint, note) = SledCheckpoint::open(&state, 0).unwrap();
+        assert_eq!(note, None);
+        checkpoint.most_held = 10_000;
+        let record = |number: u64| vec![number.to_le_bytes()[0]; 4_000];
+        for number in 0..20 {
+            checkpoint.commit(Some((number, &record(number))), &[1]).unwrap();
+            assert!(checkpoint.held.get() <= 14_000);
+        }
+        let read: Vec<_> = checkpoint.records(3).map(Result::unwrap).collect();
+        assert_eq!(read, (3..20).map(|number| (number, record(number))).collect::<Vec<_>>());
+        assert_eq!(checkpoint.meta().unwrap(), Some(vec![1]));
+    }
+
+    #[test]
+    fn one_that_cannot_be_opened_anew_says_why_and_takes_nothing_in() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
+        let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
+        checkpoint.most_held = 0;
+        checkpoint.commit(Some((0, &[1; 100])), &[1]).unwrap();
+        fs::remove_dir_all(state.file(SLED)).unwrap();
+        fs::write(state.file(SLED), "no folder").unwrap();
+        let error = checkpoint.commit(Some((1, &[1; 100])), &[2]).unwrap_err().to_string();
+        assert!(error.contains("sled") && !error.contains("it is closed"), "{error}");
+        assert!(checkpoint.meta().is_err());
+    }
 }
