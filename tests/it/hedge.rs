@@ -156,7 +156,7 @@ async fn where_the_second_call_fails_the_first_one_goes_on() {
 fn ruled(a: &Value, b: &Value) -> Evening {
     let evening = Evening::new(1_000, "", a, b);
     let schema = "[tasks.tag.answer]\nschema = { type = \"object\", required = [\"mood\"], \
-                  properties = { mood = { enum = [\"good\", \"bad\"] } } }\n[providers.a]";
+                  properties = { mood = { enum = [\"good\", \"bad\"] } } }\nmax_reasks = 9\n[providers.a]";
     evening.night.world.write("job.toml", limited_first("hedge = true").replace("[providers.a]", schema));
     evening
 }
@@ -180,18 +180,25 @@ async fn a_second_call_whose_answer_is_not_valid_leaves_the_row_to_the_first() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_call_that_became_the_fallback_is_told_what_is_wrong_with_its_answer() {
+async fn a_second_call_that_became_the_fallback_and_is_not_valid_goes_on_along_its_route() {
     let hangs = json!({ "latency": "200ms", "faults": { "hang": 0.01 }, "seed": 6 });
-    let evening = ruled(&hangs, &json!({ "latency": "8s", "faults": { "invalid_answer": 0.5 }, "seed": 1 }));
-    evening.a.times_out_after(Duration::from_secs(3));
-    let (summary, _) = evening.run().await;
-    assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
-    assert_counted(&summary, &evening);
-    let b = of(&summary, "b");
-    assert!(b.invalid_answers > 0, "{b:?}");
-    let told = evening.b.bodies().iter().filter(|body| body["messages"].as_array().unwrap().len() == 3).count();
-    assert!(evening.night.results().iter().all(|row| row["data"]["mood"].is_string()));
-    assert_eq!(b.reasks, told as u64);
+    // The first model may be asked again, or has failed the row for good.
+    for (max_attempts, is_told) in [(5, false), (1, true)] {
+        let evening = ruled(&hangs, &json!({ "latency": "8s", "faults": { "invalid_answer": 0.5 }, "seed": 1 }));
+        let job = evening.night.world.read("job.toml") + &format!("\n[retry]\nmax_attempts = {max_attempts}\n");
+        evening.night.world.write("job.toml", job);
+        evening.a.times_out_after(Duration::from_secs(3));
+        let (summary, _) = evening.run().await;
+        assert_eq!((summary.exit_code, summary.rows.succeeded), (0, 1_000));
+        assert_counted(&summary, &evening);
+        assert!(evening.night.results().iter().all(|row| row["data"]["mood"].is_string()));
+        let b = of(&summary, "b");
+        assert!(b.invalid_answers > 0, "{b:?}");
+        let is_longer = |body: &Value| body["messages"].as_array().unwrap().len() > 1;
+        let told = evening.b.bodies().iter().filter(|body| is_longer(body)).count() as u64;
+        assert_eq!((b.reasks, told), if is_told { (b.invalid_answers, told) } else { (0, 0) }, "{b:?}");
+        assert_eq!((told > 0, b.fallbacks_out), if is_told { (true, 0) } else { (false, b.invalid_answers) }, "{b:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
