@@ -133,7 +133,13 @@ impl Dedupe {
         }
     }
 
-    /// `None` of a semaphore that is closed, which this one never is.
+    /// The log takes no more lines: permits may never come back, and those that wait for one are left. Nothing was paid for
+    /// them.
+    pub fn close(&self) {
+        self.copies.close();
+    }
+
+    /// `None` once it is closed.
     async fn copy_permit(&self) -> Option<CopyPermit> {
         Arc::clone(&self.copies).acquire_owned().await.ok().map(CopyPermit)
     }
@@ -255,6 +261,22 @@ mod tests {
         // Their lines stand in the log.
         drop(held);
         assert_eq!(ready(&mut waiting).await.len(), 20);
+    }
+
+    #[tokio::test]
+    async fn rows_that_wait_for_a_line_that_never_stands_in_the_log_are_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let (dedupe, stop) = (dedupe(&dir, 16), Stop::default());
+        let Share::Asks(lead) = dedupe.share(REQUEST, &stop).await else { panic!("nobody asked before") };
+        let mut waiting: Vec<BoxFuture<'_, Share>> = (0..40).map(|_| dedupe.share(REQUEST, &stop).boxed()).collect();
+        assert_eq!(ready(&mut waiting).await.len(), 0);
+        lead.ended(answer());
+        let held = ready(&mut waiting).await;
+        assert_eq!((held.len(), ready(&mut waiting).await.len()), (16, 0));
+        dedupe.close();
+        for share in waiting {
+            assert!(matches!(share.now_or_never(), Some(Share::Left)));
+        }
     }
 
     #[tokio::test]

@@ -231,6 +231,9 @@ impl Recorder {
     fn note(&mut self, result: Result<(), StoreError>) {
         if let Err(error) = result {
             self.stop.drain(StopReason::Failed);
+            if let Some(dedupe) = &self.dedupe {
+                dedupe.close();
+            }
             self.error.get_or_insert(error);
         }
     }

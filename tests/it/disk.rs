@@ -109,3 +109,24 @@ fn answers_that_come_while_the_disk_is_full_are_kept_if_room_comes_before_the_la
     assert_results(&world, &rows);
     assert_eq!(assert_books(&world, &rows, &sim.ledger()), 0);
 }
+
+#[test]
+fn rows_that_wait_for_the_line_of_another_are_left_when_the_disk_is_full() {
+    let world = World::new();
+    let mut rows = rows(2_000);
+    rows.iter_mut().zip(0..).for_each(|(row, n): (_, u64)| row.text = format!("row {}", n % 100));
+    let Some(disk) = Disk::mount(world.root().to_owned(), 192) else {
+        println!("skipped: mounting a tmpfs is not permitted here");
+        return;
+    };
+    let sim = SimServer::start(json!({ "count_marks": true, "output_tokens": 64 }));
+    write_job(&world, sim.url(), &["sim"], "[run]\nconcurrency = 4\ndedupe = true");
+    write_rows(&world, &rows);
+    let stopped = Running::start(&world, &RUN).wait();
+    assert_eq!((stopped.code, stopped.stderr.contains("results.log: No space left")), (Some(1), true), "{stopped:?}");
+
+    disk.grow(16_384);
+    let ended = world.overnight(&RUN);
+    assert_eq!((ended.code, &ended.summary()["rows"]["succeeded"]), (Some(0), &json!(2_000)), "{ended:?}");
+    assert_results(&world, &rows);
+}
