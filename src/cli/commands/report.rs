@@ -9,7 +9,7 @@ use overnight::report::{Alternative, Report, to_csv, to_html, to_json, to_markdo
 use overnight::store::Standing;
 use overnight::types::{Held, Money, PriceSource};
 
-use super::standing::{ReadError, load, load_with_model, rows_now, standing};
+use super::standing::{ReadError, load, load_with_model, rows_of_job, standing};
 use crate::cli::args::{Global, ReportArgs, ReportFormat};
 use crate::cli::{fail, print, screen};
 
@@ -33,7 +33,7 @@ fn run(args: &ReportArgs, global: &Global) -> Result<(), ReadError> {
     };
     let source = |provider: &str, model: &str| price_source(&job, &standing, provider, model);
     // Totals that are lost do not tell how many rows there are.
-    let rows = Some(rows_now(&standing)).filter(|now| now.rows.total > 0);
+    let rows = Some(rows_of_job(&standing)).filter(|now| now.rows.total > 0);
     let report = Report::new(&job.name, &standing.ledger, standing.at, args.run, &source)?;
     let report = report.with_rows(rows).with_held(held(&standing));
     let report = report.with_what_if(&alternatives(args, global)?);

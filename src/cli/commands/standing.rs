@@ -6,9 +6,9 @@ use overnight::job::{self, Job, JobArgs, JobError};
 use overnight::price::PriceError;
 use overnight::report::ReportError;
 use overnight::source::SourceError;
-use overnight::store::{Standing, StateDir, StoreError, read_standing};
+use overnight::store::{Since, Standing, StateDir, StoreError, read_standing};
 use overnight::types::{RowCounts, RowsNow};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::cli::args::Global;
 
@@ -70,13 +70,23 @@ fn load_by(args: JobArgs, job_file: &Path, global: &Global) -> Result<Job, JobEr
     job::load(&args, &|name| std::env::var(name).ok())
 }
 
-/// Where the job's rows stand: as they were told last, with what the log says besides.
+/// Where the rows at hand stand, those of a comparison while it is at work: as they were told last, with what the log says
+/// besides.
 pub fn rows_now(standing: &Standing) -> RowsNow {
-    let told = |name: &str| standing.extra.get(name).cloned().unwrap_or_default();
+    rows_in(&standing.extra, standing.since)
+}
+
+/// Where the job's own rows stand, also while a comparison is at work, which keeps what was said of them beside its own.
+pub fn rows_of_job(standing: &Standing) -> RowsNow {
+    let of_job = standing.extra.get("job").and_then(Value::as_object);
+    rows_in(of_job.unwrap_or(&standing.extra), standing.since)
+}
+
+fn rows_in(said: &Map<String, Value>, since: Since) -> RowsNow {
+    let told = |name: &str| said.get(name).cloned().unwrap_or_default();
     let job_rows = told("whole_job").as_u64();
     let part = told("part").as_str().map(str::to_owned);
     let mut rows: RowCounts = serde_json::from_value(told("rows")).unwrap_or_default();
-    let since = standing.since;
     if since.new_run {
         rows.failed_before += std::mem::take(&mut rows.failed);
     }
