@@ -289,8 +289,8 @@ pub struct ExplainArgs {
     /// The row's record number, from 1 over all files
     #[arg(value_name = "ROW", required_unless_present = "id")]
     pub row: Option<u64>,
-    /// The row's id, as in results
-    #[arg(long, value_name = "ID", conflicts_with = "row", env = "OVERNIGHT_ID", hide_env = true)]
+    /// The row's id, as in results, instead of ROW
+    #[arg(long, value_name = "ID", env = "OVERNIGHT_ID", hide_env = true)]
     pub id: Option<String>,
     /// Read this instead of the job's input.path; `-` is standard input
     #[arg(long, value_name = "PATH", env = "OVERNIGHT_INPUT", hide_env = true)]
@@ -329,8 +329,8 @@ pub struct StatusArgs {
     /// The job file; without it, a line for each job below the working directory that has run
     #[arg(value_name = "JOB")]
     pub job: Option<PathBuf>,
-    /// Tell it again each second, until the job no longer runs
-    #[arg(long, requires = "job", env = "OVERNIGHT_WATCH", hide_env = true, value_parser = FalseyValueParser::new())]
+    /// Tell JOB again each second, until it no longer runs
+    #[arg(long, env = "OVERNIGHT_WATCH", hide_env = true, value_parser = FalseyValueParser::new())]
     pub watch: bool,
 }
 

@@ -10,6 +10,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
+use super::args::{self, Args};
+
 const FORMAT: &str = "format";
 const OF_FORMAT: &str = "OVERNIGHT_FORMAT";
 
@@ -36,17 +38,37 @@ fn knows(format: &Arg, value: &str) -> bool {
     format.get_possible_values().iter().any(|possible| possible.matches(value, false))
 }
 
-/// `--failed` has the input's own format. What the environment says is no more than a default: it is not in its way.
+/// What does not go together is an error only where it was written: what the environment says is no more than a default, and
+/// in nobody's way.
 ///
 /// # Errors
-/// Where both were written.
+/// `--failed`, which has the input's own format, with `--format`; `--id` with a row's number; `--watch` without a job.
 pub fn check(matches: &ArgMatches, command: &mut Command) -> Result<(), clap::Error> {
-    let Some(export) = matches.subcommand_matches("export") else { return Ok(()) };
-    if export.get_flag("failed") && export.value_source(FORMAT) == Some(ValueSource::CommandLine) {
-        let message = "the argument '--failed' cannot be used with '--format <FORMAT>'";
-        return Err(command.error(ErrorKind::ArgumentConflict, message));
+    let Some((name, of)) = matches.subcommand() else { return Ok(()) };
+    let (kind, message) = match name {
+        "export" if is_written(of, "failed") && is_written(of, FORMAT) => {
+            (ErrorKind::ArgumentConflict, "the argument '--failed' cannot be used with '--format <FORMAT>'")
+        }
+        "explain" if is_written(of, "id") && is_written(of, "row") => {
+            (ErrorKind::ArgumentConflict, "the argument '--id <ID>' cannot be used with '[ROW]'")
+        }
+        "status" if is_written(of, "watch") && !is_written(of, "job") => {
+            (ErrorKind::MissingRequiredArgument, "the argument '--watch' needs '[JOB]'")
+        }
+        _ => return Ok(()),
+    };
+    Err(command.error(kind, message))
+}
+
+fn is_written(of: &ArgMatches, id: &str) -> bool {
+    of.value_source(id) == Some(ValueSource::CommandLine)
+}
+
+/// A format that was written is of the rows that are done: then `OVERNIGHT_FAILED` says nothing.
+pub fn settle(args: &mut Args, matches: &ArgMatches) {
+    if let (args::Command::Export(export), Some((_, of))) = (&mut args.command, matches.subcommand()) {
+        export.failed &= !is_written(of, FORMAT);
     }
-    Ok(())
 }
 
 #[cfg(test)]

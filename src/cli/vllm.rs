@@ -96,11 +96,13 @@ const QUANTIZATION: &str = "quantization";
 pub fn parse() -> (Args, Vec<String>) {
     let arguments = all_spelled_out(std::env::args_os().collect());
     let mut command = environment::with_variables(with_flags(Args::command()));
-    let mut matches = command.clone().get_matches_from(arguments);
+    let matches = command.clone().get_matches_from(arguments);
     environment::check(&matches, &mut command).unwrap_or_else(|error| error.exit());
     let ignored = matches.subcommand_matches(BATCH).map(given).unwrap_or_default();
-    let args = Args::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut Args::command()));
-    (args.unwrap_or_else(|error| error.exit()), ignored)
+    let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut Args::command()));
+    let mut args = args.unwrap_or_else(|error| error.exit());
+    environment::settle(&mut args, &matches);
+    (args, ignored)
 }
 
 /// The command line, where it is one of `batch` with its flags as they stand in the tables.

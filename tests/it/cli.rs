@@ -350,6 +350,31 @@ fn long_flags_come_from_the_environment_as_well() {
 }
 
 #[test]
+fn a_variable_is_no_more_than_a_default() {
+    let world = world();
+    world.overnight(&["run", "job.toml"]);
+    let told = |variable: (&str, &str), args: &[&str]| {
+        Ran::from(world.command(args).env(variable.0, variable.1).output().unwrap())
+    };
+    for value in ["", "0", "1"] {
+        let status = told(("OVERNIGHT_WATCH", value), &["status"]);
+        assert!(status.code == Some(0) && status.stdout.contains("finished"), "{value:?}: {status:?}");
+    }
+    for (variable, args) in [
+        (("OVERNIGHT_ID", "nobody's"), &["explain", "job.toml", "1"][..]),
+        (("OVERNIGHT_FAILED", "1"), &["export", "job.toml", "--format", "csv"]),
+    ] {
+        let (with, without) = (told(variable, args), world.overnight(args));
+        assert_eq!((with.code, with.stdout), (Some(0), without.stdout), "{variable:?}");
+    }
+    let failed = told(("OVERNIGHT_FAILED", "1"), &["export", "job.toml"]);
+    assert_eq!(failed.stdout, world.overnight(&["export", "job.toml", "--failed"]).stdout);
+    for written in [&["status", "--watch"][..], &["explain", "job.toml", "1", "--id", "1"], &["explain", "job.toml"]] {
+        assert_eq!(world.overnight(written).code, Some(2), "{written:?}");
+    }
+}
+
+#[test]
 fn a_format_from_the_environment_is_for_those_who_know_it() {
     let world = world();
     world.overnight(&["run", "job.toml"]);

@@ -12,8 +12,9 @@ pub fn execute(args: &ExplainArgs, global: &Global) -> u8 {
         Ok(job) => job,
         Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
-    let by_number = || RowRef::Number(args.row.unwrap_or_default());
-    let which = args.id.clone().map_or_else(by_number, RowRef::Id);
+    let by_id = || RowRef::Id(args.id.clone().unwrap_or_default());
+    // An id beside it is one of the environment, a default.
+    let which = args.row.map_or_else(by_id, RowRef::Number);
     match explain(job, &which) {
         Ok(explanation) if global.json => {
             print(&format!("{}\n", serde_json::to_string(&explanation).unwrap_or_default()));
