@@ -120,7 +120,10 @@ fn records_of_a_table_that_are_no_rows_are_exported_as_they_stand() {
     let world = failing(&sim, "in.csv", &format!("id,text\n1,a\n{broken}4,b\n5,\"open\n6,c\n"));
     let failed = world.overnight(&["export", "job.toml", "--failed", "-o", "failed.csv"]);
     assert_eq!(world.read("failed.csv"), format!("id,text\n{broken}"));
-    insta::assert_snapshot!(failed.stdout, @"2 rows exported to failed.csv, 2 did not fail, 1 left out that are no rows (`overnight errors job.toml` says where)");
+    insta::assert_snapshot!(failed.stdout, @"2 rows exported to failed.csv, 2 did not fail, 1 left out that are no rows (out.errors.jsonl says where)");
+    let quiet = world.overnight(&["export", "job.toml", "--failed", "-o", "failed.csv", "-q"]);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.lines().count()), ("", 1), "what is lost is told: {quiet:?}");
+    assert!(world.read("out.errors.jsonl").contains("\"at\":\"in.csv:7\""));
     let told = world.overnight(&["export", "job.toml", "--failed", "-o", "failed.jsonl", "--json"]).summary();
     assert_eq!(
         told,

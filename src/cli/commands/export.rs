@@ -10,6 +10,7 @@ use overnight::types::Packing;
 
 use super::standing::load;
 use crate::cli::args::{ExportArgs, ExportAs, Global};
+use crate::cli::screen::shown;
 use crate::cli::{fail, fail_beside, print, print_beside};
 
 /// Writes what is done so far; gives the exit code.
@@ -20,9 +21,11 @@ pub fn execute(args: &ExportArgs, global: &Global) -> u8 {
         Err(error) => return fail(&error, 3, Some(&args.job), global),
     };
     let what = what(args, &job);
+    // A file of its own there is not always: then failed rows stand among the others.
+    let says_where = job.output.errors.as_ref().unwrap_or(&job.output.path).clone();
     match export(job, ExportOptions { what, target: target(args) }) {
         Ok(exported) => {
-            tell(exported, args, global);
+            tell(exported, args, &says_where, global);
             0
         }
         // As for any filter.
@@ -63,17 +66,25 @@ fn what(args: &ExportArgs, job: &Job) -> ExportWhat {
 }
 
 /// Where data go to standard output, this goes beside them.
-fn tell(exported: Option<Exported>, args: &ExportArgs, global: &Global) {
+fn tell(exported: Option<Exported>, args: &ExportArgs, says_where: &Path, global: &Global) {
     let print = if to_stdout(args) { print_beside } else { print };
     if global.json {
         let line = serde_json::to_string(&exported.unwrap_or_default()).unwrap_or_default();
         print(&format!("{line}\n"));
     } else if !global.quiet {
-        print(&text(exported, args));
+        print(&text(exported, args, says_where));
+    } else if let Some(lost) = exported.and_then(|exported| lost(exported.no_place, says_where)) {
+        // Nobody must take the file for all that failed.
+        print_beside(&format!("{lost}\n"));
     }
 }
 
-fn text(exported: Option<Exported>, args: &ExportArgs) -> String {
+fn lost(records: u64, says_where: &Path) -> Option<String> {
+    let file = shown(says_where);
+    (records > 0).then(|| format!("{records} left out that are no rows ({file} says where)"))
+}
+
+fn text(exported: Option<Exported>, args: &ExportArgs, says_where: &Path) -> String {
     let Some(exported) = exported else {
         return "nothing to export: no run of this job has recorded anything yet\n".to_owned();
     };
@@ -84,12 +95,7 @@ fn text(exported: Option<Exported>, args: &ExportArgs) -> String {
         (true, rows) => format!(", {rows} did not fail"),
         (false, rows) => format!(", {rows} failed (export --failed)"),
     };
-    let lost = match no_place {
-        0 => String::new(),
-        records => {
-            format!(", {records} left out that are no rows (`overnight errors {}` says where)", args.job.display())
-        }
-    };
+    let lost = lost(no_place, says_where).map_or_else(String::new, |lost| format!(", {lost}"));
     let rest = if not_done > 0 { format!(", {not_done} not done yet") } else { String::new() };
     let rows = if written == 1 { "row" } else { "rows" };
     format!("{written} {rows} exported{to}{left}{lost}{rest}\n")

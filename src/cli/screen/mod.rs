@@ -31,6 +31,6 @@ pub use models::models_text;
 pub use pruning::pruning_text;
 pub use report::report_text;
 pub use status::{State, Status, nothing_yet, status_line, status_text};
-pub use summary::{retry_note, summary_text};
+pub use summary::{retry_note, shown, summary_text};
 pub use survey::survey_text;
 pub use words::one_line;

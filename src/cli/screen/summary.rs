@@ -191,7 +191,7 @@ fn next(summary: &Summary, job: &Path, text: &mut Lines) {
 }
 
 /// From the working directory, where that is shorter.
-fn shown(path: &Path) -> String {
+pub fn shown(path: &Path) -> String {
     let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let here = std::env::current_dir().and_then(|here| here.canonicalize()).ok();
     let below = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
