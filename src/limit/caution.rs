@@ -30,16 +30,18 @@ const MEASURED_EACH: Duration = Duration::from_secs(2);
 const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// Refusals at less than this part of where a fall began are compared with those above it, where there are so many of
-/// either: if they are not even half as frequent, less does help. A minute before may still be full of what was sent.
+/// either: if they are about as frequent, less does not help. A minute before may still be full of what was sent.
 const FAR_BELOW: f64 = 0.6;
 const NEAR: f64 = 0.75;
 const CLEARED: Duration = Duration::from_mins(1);
 const LEAST_REFUSED: f64 = 3.0;
-const HELPED: f64 = 0.5;
+const ABOUT: f64 = 3.0;
+/// After so many it is clear whether they are.
+const CLEAR: f64 = 12.0;
 
 /// So many refusals in a row, each after a lesson, are no chance, nor is a larger share of them.
 const BY_CHANCE: u32 = 1;
-const MOST_NOISE: f64 = 0.2;
+const MOST_NOISE: f64 = 0.1;
 
 /// What a step upwards makes of a rate far below what was served, where nothing refused that.
 const LEAP: f64 = 2.0;
@@ -123,16 +125,19 @@ impl Fall {
     }
 
     /// Whether it is far enough down to tell in a while whether that helps.
-    fn is_settling(&self, now: Instant) -> bool {
-        let is_new = self.far_since.is_some_and(|since| now.saturating_duration_since(since) < CLEARED);
-        is_new && self.settling.of_refused() <= MOST_NOISE
+    fn is_open(&self, now: Instant) -> bool {
+        let Some(since) = self.far_since else { return false };
+        let share = if now.saturating_duration_since(since) < CLEARED { self.settling } else { self.far };
+        share.of_refused() <= MOST_NOISE && self.far.refused < CLEAR
     }
 
     /// The share of calls that is refused at any rate, where the fall has shown that.
     fn noise(&self) -> Option<f64> {
         let (near, far) = (self.near.of_refused(), self.far.of_refused());
         let is_known = self.near.refused.min(self.far.refused) >= LEAST_REFUSED;
-        (is_known && far <= MOST_NOISE && far >= near * HELPED).then_some(far.max(near))
+        let is_the_same = far <= near * ABOUT && near <= far * ABOUT;
+        let all = Share { ended: self.near.ended + self.far.ended, refused: self.near.refused + self.far.refused };
+        (is_known && is_the_same && all.of_refused() <= MOST_NOISE).then_some(all.of_refused())
     }
 }
 
@@ -207,7 +212,7 @@ impl Caution {
                 self.slower = None;
                 return;
             }
-            if slower.fall.is_settling(now) {
+            if slower.fall.is_open(now) {
                 return;
             }
             // It was found to be too much, whatever was served before.

@@ -28,8 +28,12 @@ const SHORTEST_RAMP: Duration = Duration::from_secs(1);
 /// Where the adaptive limit has fallen to so few, refusals are a matter of the rate.
 const FEWEST: u64 = 2;
 
-/// So many refusals without an answer between them are no chance.
+/// More refusals without an answer between them, and a larger share of the last calls, are no chance.
 const BY_CHANCE: u32 = 3;
+const SHARE_BY_CHANCE: f64 = 0.1;
+
+/// Of one more call, in that share.
+const SHARE_WEIGHT: f64 = 0.02;
 
 /// A failure that takes so many times as long as an answer is a timeout.
 const OVERLONG: f64 = 4.0;
@@ -57,8 +61,9 @@ pub(super) struct MemberState {
     cooldown: Cooldown,
     /// Since when it has only refused for the rate. Beyond the longest cooldown that is an outage, whatever it is called.
     refused_since: Option<Instant>,
-    /// Refusals since the last answer.
+    /// Refusals since the last answer, and the share of them over the last calls.
     refused_in_a_row: u32,
+    refused_share: f64,
     doubt: Doubt,
     breaker: Breaker,
     /// Until when the breaker is open because the server told so.
@@ -107,6 +112,7 @@ impl MemberState {
             refused_since: None,
             // As long as nothing was answered a refusal is taken for what it says.
             refused_in_a_row: BY_CHANCE,
+            refused_share: 0.0,
             doubt: Doubt::default(),
             breaker: Breaker::default(),
             told_until: None,
@@ -203,6 +209,7 @@ impl MemberState {
             CallEnd::Good => {
                 self.refused_since = None;
                 self.refused_in_a_row = 0;
+                self.refused_share -= self.refused_share * SHARE_WEIGHT;
                 self.doubt.answered();
                 self.cooldown.answered();
                 self.caution.good(now);
@@ -231,8 +238,10 @@ impl MemberState {
             self.caution.refused(now, ticket.ticket.taken_at());
         }
         self.refused_in_a_row = self.refused_in_a_row.saturating_add(1);
-        if self.is_adaptive() && hint.is_none() && self.refused_in_a_row <= BY_CHANCE {
-            // Others are answered: that the pace is slower now, or fewer are in flight, is enough.
+        self.refused_share += (1.0 - self.refused_share) * SHARE_WEIGHT;
+        let is_rare = self.refused_in_a_row <= BY_CHANCE && self.refused_share <= SHARE_BY_CHANCE;
+        if self.is_adaptive() && hint.is_none() && is_rare {
+            // Nearly all others are answered: what is learnt of it is enough.
             return self.breaker.good(now, ticket.pass);
         }
         if hint.is_some_and(|hint| hint > LONGEST_COOLDOWN) {

@@ -5,6 +5,11 @@ const MARGIN: f64 = 2.0;
 const MOST_AT_ONCE: f64 = 10.0;
 const WEIGHT: f64 = 0.001;
 
+/// Where so many times that share is refused over the last calls, and so much more, it is not that any more.
+const TIMES: f64 = 1.5;
+const MORE: f64 = 0.05;
+const LATELY: f64 = 0.005;
+
 /// The share of calls that is refused whatever is asked. None, until it was found that asking less does not help.
 #[derive(Debug, Default)]
 pub(super) struct Noise {
@@ -12,20 +17,28 @@ pub(super) struct Noise {
     most: f64,
     /// How many refusals are to be expected now.
     expected: f64,
+    /// The share of what was refused over the last calls.
+    lately: f64,
 }
 
 impl Noise {
     /// A call was answered, or refused.
     pub(super) fn count(&mut self, refused: bool) {
+        if self.share <= 0.0 {
+            return;
+        }
+        let refused = f64::from(u8::from(refused));
         self.expected = (self.expected + MARGIN * self.share).min(MOST_AT_ONCE);
-        if self.share > 0.0 {
-            self.share = (self.share + (f64::from(u8::from(refused)) - self.share) * WEIGHT).min(self.most);
+        self.share = (self.share + (refused - self.share) * WEIGHT).min(self.most);
+        self.lately += (refused - self.lately) * LATELY;
+        if self.lately > self.most * TIMES + MORE {
+            *self = Self::default();
         }
     }
 
     /// This share of calls was refused, however little was asked.
     pub(super) fn learn(&mut self, share: f64) {
-        (self.share, self.most, self.expected) = (share, share, MOST_AT_ONCE);
+        *self = Self { share, most: share, expected: MOST_AT_ONCE, lately: share };
     }
 
     /// Whether a refusal is one of those to be expected.

@@ -484,3 +484,24 @@ async fn refusals_at_random_take_neither_the_rate_nor_the_calls_in_flight() {
         assert!(served >= wanted, "1 of {noise}: {served} of {}", 5 * a_minute);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_without_a_word_is_not_taken_for_refusals_at_random() {
+    // Where no rate is configured the calls in flight are searched first, which takes refusals.
+    let cases =
+        [(rpm(660), 600, 380, 1), (rpm(660), 600, 345, 1), (NO_LIMITS, 600, 600, 45), (NO_LIMITS, 120, 120, 45)];
+    for (limits, before, after, percent) in cases {
+        let server = Server::new(Counts::Bucket, before, false);
+        let weather = async {
+            sleep(30 * MINUTE).await;
+            server.lock().unwrap().limit = after;
+            sleep(60 * MINUTE).await;
+        };
+        let (served, refused) = weathered(&adaptive(limits), &server, weather, 40 * MINUTE).await;
+        assert!(served >= 40 * after * 95 / 100, "{limits:?}, {after}: {served} served");
+        assert!(
+            refused * 100 <= (served + refused) * percent,
+            "{limits:?}, {after}: {refused} beside {served} refused"
+        );
+    }
+}
