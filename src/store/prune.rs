@@ -180,11 +180,11 @@ fn unless_missing(error: io::Error) -> io::Result<()> {
     if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }
 
-/// Whether all is the same but the places in the log, and what the sums of earlier versions do not break down.
+/// Whether all is the same but the places in the log, and what earlier versions did not sum up.
 fn is_same_sum(one: &Ledger, other: &Ledger) -> bool {
     let same = one.runs.iter().zip(&other.runs).all(|(one, other)| {
-        (one.run, one.started_at, one.ended_at, one.totals.without_kinds())
-            == (other.run, other.started_at, other.ended_at, other.totals.without_kinds())
+        (one.run, one.started_at, one.ended_at, one.totals.as_ever_kept())
+            == (other.run, other.started_at, other.ended_at, other.totals.as_ever_kept())
     });
     same && one.runs.len() == other.runs.len()
 }

@@ -155,12 +155,14 @@ impl Totals {
         self.possibly_billed.merge(&other.possibly_billed);
     }
 
-    /// The same less what is broken down by kind of failure, which earlier versions did not keep.
+    /// The same less what earlier versions did not keep: what is broken down by kind of failure, and how many rows stayed
+    /// with their provider.
     #[must_use]
-    pub fn without_kinds(&self) -> Self {
+    pub fn as_ever_kept(&self) -> Self {
         let mut bare = self.clone();
         for (_, tally) in &mut bare.tallies {
             (tally.failures, tally.overtaken) = (Setbacks::default(), Setback::default());
+            tally.fallbacks_within = 0;
         }
         bare
     }

@@ -6,7 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 
 use super::*;
-use crate::types::{CallNumber, Ledger, RunEndLine, TrailEntry};
+use crate::types::{CallNumber, Ledger, Origin, RunEndLine, TrailEntry};
 
 const TODAY: [u8; 16] = [1; 16];
 
@@ -298,6 +298,34 @@ fn sums_that_differ_from_the_checkpoints_stop_it() {
     let error = store.prune(TODAY, &needed(&job.ends), true, AT).unwrap_err();
     assert!(matches!(error, StoreError::Sums { .. }), "{error}");
     assert_eq!(files(&job.scene.dir)["results.log"], log);
+}
+
+#[test]
+fn sums_of_before_rows_within_a_provider_were_counted_do_not_stop_it() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=30);
+    let mut ends = BTreeMap::new();
+    for row in 1..=3 {
+        let came_from = Some(Origin { provider: "gateway".to_owned(), model: "big".to_owned() });
+        let line = OutcomeLine { came_from, call: 30 + row, ..outcome(row, 2) };
+        let offset = store.append(&LogLine::Outcome(Box::new(line))).unwrap();
+        let end = End { offset, failure: None, truncated: row == 3, compared: false };
+        ends.insert(row, end);
+    }
+    let sum = |store: &Store| store.ledger().runs[0].totals.sum().fallbacks_within;
+    assert_eq!(sum(&store), 3);
+    for (_, tally) in &mut store.meta.ledger.runs[0].totals.tallies {
+        tally.fallbacks_within = 0;
+    }
+    store.close().unwrap();
+
+    let (mut store, _) = scene.open();
+    assert_eq!(sum(&store), 0);
+    store.order_for(TODAY).unwrap();
+    assert_eq!(store.prune(TODAY, &needed(&ends), true, AT).unwrap().outcomes, 30);
+    assert_eq!(sum(&scene.open().0), 3);
 }
 
 #[test]
