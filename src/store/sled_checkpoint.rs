@@ -17,7 +17,7 @@ const RECORD: u8 = b'p';
 const CACHE: u64 = 16 << 20;
 /// sled counts a large record as the few bytes that point to it, so that no cache limit ever lets go of one. What was
 /// written and read is held until it is closed.
-const MOST_HELD: usize = 8 << 20;
+const MOST_HELD: usize = 2 << 20;
 const OPEN_TRIES: u32 = 200;
 const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
