@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -143,6 +144,24 @@ fn limits_of(plan: &Plan, model: &Model) -> Limits {
     same.fold(Limits::default(), |limits, other| limits.tightest(other.limits))
 }
 
+/// Whether all simulated providers of the plan can be started as they are set.
+pub(super) fn check_simulated(plan: &Plan) -> Result<(), RunError> {
+    for &model in &plan.models {
+        let configured = &plan.job.providers[plan.job.models[model].provider];
+        if let ProviderKind::Simulated(simulate) = &configured.kind {
+            sim_settings(&plan.job, &configured.settings.name, simulate)?;
+        }
+    }
+    Ok(())
+}
+
+fn sim_settings(job: &Job, provider: &str, simulate: &Map<String, Value>) -> Result<SimSettings, RunError> {
+    serde_json::from_value(Value::Object(simulate.clone())).map_err(|error| {
+        let key = format!("providers.{provider}.simulate");
+        RunError::Job(JobError { problems: vec![job.problem(&key, error.to_string())] })
+    })
+}
+
 /// The settings to reach a provider by: for a simulated one its server is started first.
 async fn reachable(
     job: &Job,
@@ -156,11 +175,7 @@ async fn reachable(
         ProviderKind::Http => {}
         ProviderKind::Simulated(simulate) => {
             let failed = |message: String| RunError::Simulator { name: settings.name.clone(), message };
-            let simulate = serde_json::Value::Object(simulate.clone());
-            let sim_settings: SimSettings = serde_json::from_value(simulate).map_err(|error| {
-                let key = format!("providers.{}.simulate", settings.name);
-                RunError::Job(JobError { problems: vec![job.problem(&key, error.to_string())] })
-            })?;
+            let sim_settings = sim_settings(job, &settings.name, simulate)?;
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed(error.to_string()))?;
             let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
             let serving = sim::serve(Sim::new(sim_settings), listener, std::future::pending());

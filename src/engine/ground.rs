@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::RunError;
 use super::change::Difference;
+use super::connect::check_simulated;
 use super::estimate::Experience;
 use super::matching::Matching;
 use super::plan::Plan;
@@ -65,6 +66,8 @@ impl Ground {
         let folder = spool.as_ref().map_or(plan.job.state.as_path(), TempDir::path);
         let input = Input::open(&plan.job.input, folder).map_err(RunError::Input)?;
         check_files(&plan, &input)?;
+        // A run would say so as it starts them.
+        check_simulated(&plan)?;
         Ok(Self { plan: Arc::new(plan), input: Arc::new(input), state, _spool: spool })
     }
 

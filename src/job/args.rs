@@ -58,7 +58,8 @@ pub(super) fn apply(args: &JobArgs, tree: &mut Table, working_dir: &Path, proble
         set_first_choices(model, tree, &Spot::flag("--model", working_dir));
     }
     if !args.models.is_empty() {
-        set_all_routes(&args.models, tree, &Spot::flag("--models", working_dir));
+        // It names no task, and none of its keys.
+        set_all_routes(&args.models, tree, &By::Flag("--models").spot(working_dir));
     }
     for route in &args.routes {
         set_route(route, tree, &Spot::flag("--route", working_dir), problems);

@@ -140,6 +140,8 @@ fn each_error_says_where_and_what_to_do() {
     assert_snapshot!(told(&["--set", "providers.p.simulate.latncy=1s"]), @r#"
     error: --set: providers.p.simulate: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
     "#);
+    let planned = world.overnight(&["plan", "job.toml", "--set", "providers.p.simulate.latncy=1s"]);
+    assert!(planned.code == Some(3) && planned.stderr.contains("unknown field `latncy`"), "as a run: {planned:?}");
     world.write("job.toml", JOB.replace("Tag {{ text }}", "Tag {% if text %}"));
     assert_snapshot!(told(&[]), @r#"
     error: job.toml:6:1: tasks.tag: prompt, line 1: syntax error: unexpected end of input, expected end of block, near `Tag {% if text %}`

@@ -384,6 +384,8 @@ fn models_that_are_not_known_are_told_with_the_nearest_name() {
     let told = world.overnight(&["compare", "job.toml", "--models", "quik,slow"]);
     assert_eq!((told.code, sim.ledger().requests), (Some(3), 0), "{told:?}");
     assert!(told.stderr.contains("--models") && told.stderr.contains("did you mean `quick`"), "{}", told.stderr);
+    let later = world.overnight(&["compare", "job.toml", "--models", "quick,slwo"]).stderr;
+    assert!(later.contains("did you mean `slow`") && !later.contains("fallback"), "no key that nobody wrote: {later}");
     assert_eq!(world.overnight(&["compare", "job.toml"]).code, Some(2));
 }
 
