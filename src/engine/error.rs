@@ -29,8 +29,8 @@ pub enum RunError {
         "{0}\n  hint: nothing was sent, as run.on_change is \"stop\"; to send them again: --set run.on_change=resend"
     )]
     Changed(String),
-    /// An output file is one of the input's.
-    #[error("{0}: the output would overwrite the input\n  hint: give output.path another name")]
+    /// The file to export to is one of the input's.
+    #[error("{0}: the output would overwrite the input\n  hint: give -o another name")]
     OutputIsInput(PathBuf),
     /// The output does not fit the input, or cannot be written; nothing was sent.
     #[error("{0}")]

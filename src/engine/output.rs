@@ -1,14 +1,16 @@
 //! The results and errors files: one more pass over the input, once nothing remains.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use super::RunError;
 use super::plan::Plan;
 use super::prepare::shown_id;
 use super::selection::Selection;
+use crate::job::JobError;
 #[cfg(feature = "parquet")]
 use crate::sink::ColumnTypes;
-use crate::sink::{FinishedRow, InputView, OutputFormat, Writer, Written};
+use crate::sink::{self, FinishedRow, InputView, OutputFormat, SinkError, Writer, Written};
 use crate::source::{Input, Record};
 use crate::store::{LogReader, OrderReader};
 use crate::types::{InputColumns, OutcomeLine, read_reply};
@@ -16,6 +18,46 @@ use crate::validate::Rules;
 
 /// JSON has no header: a CSV made from it has the columns of this many first records.
 const COLUMNS_FROM: usize = 1000;
+
+/// Checks, before anything is sent, that both files can be written where they are to be; makes none.
+pub(super) fn check(plan: &Plan, input: &Input) -> Result<(), RunError> {
+    let inputs: HashSet<PathBuf> = input.files().into_iter().filter_map(|file| file.canonicalize().ok()).collect();
+    for (key, path) in files(plan) {
+        if path.canonicalize().is_ok_and(|path| inputs.contains(&path)) {
+            let message = format!("the output would overwrite the input, {}", path.display());
+            return Err(refused(plan, key, message, "give it another name"));
+        }
+    }
+    sink::check(&plan.job.output, &columns(input)?).map_err(|error| placed(plan, error))
+}
+
+fn files(plan: &Plan) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+    let output = &plan.job.output;
+    [("output.path", &output.path)].into_iter().chain(output.errors.iter().map(|errors| ("output.errors", errors)))
+}
+
+/// What is wrong with a file is told by the key or the flag that names it.
+fn placed(plan: &Plan, error: SinkError) -> RunError {
+    match error {
+        SinkError::NotAFile(found) => {
+            let is_it = |path: &PathBuf| path.canonicalize().is_ok_and(|path| path == found);
+            let key = files(plan).find(|(_, path)| is_it(path)).map_or("output.path", |(key, _)| key);
+            // Nothing else of a batch goes to standard output.
+            let streams = key == "output.path" && plan.job.made.is_none();
+            let hint = if streams { "name a file, or write to stdout with `--output -`" } else { "name a file" };
+            refused(plan, key, format!("{} is there and is no regular file", found.display()), hint)
+        }
+        SinkError::SameFile(path) => {
+            let message = format!("is the file of the results as well, {}", path.display());
+            refused(plan, "output.errors", message, "give it another name")
+        }
+        other => RunError::Output(other),
+    }
+}
+
+fn refused(plan: &Plan, key: &str, message: String, hint: &str) -> RunError {
+    RunError::Job(JobError { problems: vec![plan.job.problem(key, message).with_hint(hint)] })
+}
 
 /// Writes both files from the log, in the order of the input.
 pub(super) fn write(

@@ -2,9 +2,8 @@
 
 mod ending;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
-use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -232,13 +231,7 @@ fn check(plan: &Plan, input: &Input, streams: bool) -> Result<(), RunError> {
 /// As far as it can be checked without making a file.
 pub(super) fn check_files(plan: &Plan, input: &Input) -> Result<(), RunError> {
     needs::check(plan, input)?;
-    let inputs: HashSet<PathBuf> = input.files().into_iter().filter_map(|file| file.canonicalize().ok()).collect();
-    for output in [&plan.job.output.path].into_iter().chain(&plan.job.output.errors) {
-        if output.canonicalize().is_ok_and(|output| inputs.contains(&output)) {
-            return Err(RunError::OutputIsInput(output.clone()));
-        }
-    }
-    sink::check(&plan.job.output, &output::columns(input)?).map_err(RunError::Output)
+    output::check(plan, input)
 }
 
 /// A run under way: what outlives feed and recorder.

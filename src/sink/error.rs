@@ -29,7 +29,7 @@ pub enum SinkError {
     #[error("output: path and errors are the same file, {}; give output.errors another name", .0.display())]
     SameFile(PathBuf),
     /// The target is a folder, a device or a pipe: it cannot be replaced by a file.
-    #[error("output: {} is there and is no regular file; name a file, or write to stdout with `--output -`", .0.display())]
+    #[error("output: {} is there and is no regular file; name a file, or `-` for stdout", .0.display())]
     NotAFile(PathBuf),
     /// This build has no Parquet.
     #[error(

@@ -313,7 +313,7 @@ fn an_output_that_is_an_input_is_refused() {
     for input in ["out.jsonl", "./data/../out.jsonl", "*.jsonl"] {
         job.write(&format!("path = \"{input}\""), "prompt = \"Tag {{ text }}\"");
         let told = job.refused();
-        assert!(told.contains("would overwrite the input") && told.contains("hint:"), "{told}");
+        assert!(told.contains("output.path: the output would overwrite the input") && told.contains("hint:"), "{told}");
     }
     std::os::unix::fs::symlink(job.world.path("out.jsonl"), job.world.path("link.jsonl")).unwrap();
     job.write("path = \"link.jsonl\"", "prompt = \"Tag {{ text }}\"");

@@ -457,6 +457,26 @@ fn what_is_wrong_is_told_by_flag_or_line_and_never_by_a_key() {
       hint: write for example 25.0, "25/day" or "500/month"
     "#);
     insta::assert_snapshot!(told(&["--base-url", server, "--rpm", "0"]), @"error: --rpm: must be at least 1");
+    insta::assert_snapshot!(told(&["--base-url", ""]), @"error: --base-url: must not be empty");
+    insta::assert_snapshot!(told(&["--base-url", server, "--error-file", "out.jsonl"]), @"
+    error: --error-file: is the file of the results as well
+      hint: give it another name
+    ");
+    std::fs::create_dir(world.path("folder")).unwrap();
+    for (flag, file, why) in [
+        ("--error-file", "in.jsonl", "the output would overwrite the input"),
+        ("--error-file", "folder", "is there and is no regular file\n  hint: name a file\n"),
+        ("-o", "folder", "is there and is no regular file\n  hint: name a file\n"),
+        ("-o", "..", "names no file"),
+        ("-o", ".", "names no file"),
+    ] {
+        let output: &[&str] = if flag == "-o" { &[] } else { &["-o", "out.jsonl"] };
+        let args = [&["batch", "-i", "in.jsonl", "--base-url", server, flag, file][..], output].concat();
+        let ran = world.overnight(&args);
+        let names_no_key = !ran.stderr.contains("output.") && !ran.stderr.contains("--output");
+        assert!(ran.stderr.starts_with(&format!("error: {flag}")) && names_no_key, "{ran:?}");
+        assert!(matches!(ran.code, Some(2 | 3)) && ran.stderr.contains(why), "{ran:?}");
+    }
     world.write("in.csv", "a\n");
     for (file, why) in [
         ("gone.jsonl", "error: -i gone.jsonl: no such file or folder\n"),

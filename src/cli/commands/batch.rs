@@ -37,6 +37,9 @@ fn usage(args: &BatchArgs) -> Result<(), String> {
     if args.output_file == Path::new("-") {
         return Err("-o -: the output is a file, as what is done is kept beside it".to_owned());
     }
+    if args.output_file.file_name().is_none() {
+        return Err(format!("-o {}: names no file", args.output_file.display()));
+    }
     for file in [&args.input_file, &args.output_file] {
         if file.to_str().is_some_and(|file| file.starts_with("http://") || file.starts_with("https://")) {
             return Err(format!("{}: only files are read and written", file.display()));

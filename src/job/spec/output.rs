@@ -33,7 +33,7 @@ pub(in crate::job) fn read_output(reader: &Reader<'_>) -> Option<OutputSettings>
         Some((errors, field)) => {
             let errors = errors?;
             if errors == path {
-                field.refuse("is the same file as output.path", None);
+                field.refuse("is the file of the results as well", Some("give it another name".to_owned()));
             }
             Some(errors)
         }

@@ -65,6 +65,8 @@ fn read_provider<'a>(name: &str, reader: &Reader<'a>) -> Option<ProviderSpec<'a>
     let kind = reader.take("kind").map(|field| field.choice(&kinds()));
     let urls = reader.take("base_url");
     let simulated = read_simulated(matches!(kind, Some(Some(Kind::Simulated))), urls.as_ref(), reader);
+    // What is wrong with it is told: then it is not missing.
+    let has_urls = urls.is_some();
     let mut base_urls = urls.and_then(|field| field.one_or_more()).unwrap_or_default();
     base_urls.retain(|field| field.text().is_some());
     let mut spec = ProviderSpec {
@@ -92,7 +94,9 @@ fn read_provider<'a>(name: &str, reader: &Reader<'a>) -> Option<ProviderSpec<'a>
     }
     if base_urls.is_empty() && spec.profile.is_none() && spec.simulated.is_none() {
         let hint = format!("{name} is not a provider known by name: write base_url = \"https://.../v1\"");
-        reader.scope().problems.add(reader.problem("base_url is missing").with_hint(hint));
+        if !has_urls {
+            reader.scope().problems.add(reader.problem("base_url is missing").with_hint(hint));
+        }
         return None;
     }
     spec.base_urls = base_urls;

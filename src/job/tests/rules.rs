@@ -112,7 +112,7 @@ messages = []
 #[test]
 fn an_output_over_its_errors_is_refused() {
     let printed = problems(&LEAST.replace("[tasks", "errors = \"out/rows.jsonl\"\n[tasks"));
-    assert!(printed.contains("output.errors: is the same file as output.path"), "{printed}");
+    assert!(printed.contains("output.errors: is the file of the results as well"), "{printed}");
     let printed = problems(&LEAST.replace("[tasks", "errors = \"out/errors.csv\"\n[tasks"));
     assert!(printed.contains("output.errors: must end in .jsonl"), "{printed}");
 }
