@@ -113,24 +113,38 @@ impl KeptIndex {
         u8::try_from(number).unwrap_or(TOO_MANY)
     }
 
-    /// An answer of before the prompt used a further column does not know what stands in it.
+    /// An answer of before the prompt used a further column does not know what stands in it. Those with files and those
+    /// without stay beside each other: rows that share an id may have both.
     fn leave_those_of_last_columns(&mut self) {
         self.entries.sort_unstable_by_key(|entry| (first::<OWNER>(&entry.mark), entry.end));
+        let made_of = &self.made_of;
+        let columns = |number: u8| made_of.get(usize::from(number)).map(|made_of| &made_of.columns);
         for run in self.entries.chunk_by_mut(|one, other| one.mark[..OWNER] == other.mark[..OWNER]) {
             let last = run.last().map_or(TOO_MANY, |entry| entry.mark[COLUMNS]);
-            for entry in run.iter_mut().filter(|entry| last == TOO_MANY || entry.mark[COLUMNS] != last) {
+            let stays = |number: u8| last != TOO_MANY && (number == last || columns(number) == columns(last));
+            for entry in run.iter_mut().filter(|entry| !stays(entry.mark[COLUMNS])) {
                 entry.end = 0;
             }
         }
         self.entries.retain(|entry| entry.end != 0);
     }
 
-    /// What decides whether the row keeps what it has; `None`: it has nothing.
+    /// What decides whether the row keeps what it has; `None`: it has nothing. Where some of it was made with files, that is
+    /// told.
     #[must_use]
     pub fn made_of(&self, owner: Owner) -> Option<&MadeOf> {
-        let at = self.entries.partition_point(|entry| entry.mark[..OWNER] < owner.0[..]);
-        let mark = self.entries.get(at)?.mark;
-        self.made_of.get(usize::from(mark[COLUMNS])).filter(|_| mark[..OWNER] == owner.0[..])
+        let made_of = self.numbers(owner).filter_map(|number| self.made_of.get(usize::from(number)));
+        made_of.max_by_key(|made_of| made_of.files)
+    }
+
+    /// Those in the marks of the row: of the same columns, with files and without.
+    fn numbers(&self, owner: Owner) -> impl Iterator<Item = u8> + use<> {
+        let begin = self.entries.partition_point(|entry| entry.mark[..OWNER] < owner.0[..]);
+        let len = self.entries[begin..].partition_point(|entry| entry.mark[..OWNER] == owner.0[..]);
+        let of_owner = &self.entries[begin..begin + len];
+        let first = of_owner.first().map(|entry| entry.mark[COLUMNS]);
+        let last = of_owner.last().map(|entry| entry.mark[COLUMNS]).filter(|last| Some(*last) != first);
+        first.into_iter().chain(last)
     }
 
     /// The next outcome of the row with these values of its columns. Of several requests the last one counts first; among
@@ -162,16 +176,16 @@ impl KeptIndex {
     fn requests(&self, owner: Owner, values: RowHash) -> Vec<Range<usize>> {
         let mut prefix = [0; VALUES];
         prefix[..OWNER].copy_from_slice(&owner.0);
-        let of_owner = self.entries.partition_point(|entry| entry.mark[..OWNER] < owner.0[..]);
-        let Some(entry) = self.entries.get(of_owner) else { return Vec::new() };
-        prefix[COLUMNS] = entry.mark[COLUMNS];
         prefix[COLUMNS + 1..].copy_from_slice(&first::<5>(&values.0.to_be_bytes()));
-        let mut begin = self.entries.partition_point(|entry| entry.mark[..VALUES] < prefix[..]);
         let mut requests = Vec::new();
-        while let Some(entry) = self.entries.get(begin).filter(|entry| entry.mark[..VALUES] == prefix[..]) {
-            let len = self.entries[begin..].partition_point(|other| other.mark <= entry.mark);
-            requests.push(begin..begin + len);
-            begin += len;
+        for number in self.numbers(owner) {
+            prefix[COLUMNS] = number;
+            let mut begin = self.entries.partition_point(|entry| entry.mark[..VALUES] < prefix[..]);
+            while let Some(entry) = self.entries.get(begin).filter(|entry| entry.mark[..VALUES] == prefix[..]) {
+                let len = self.entries[begin..].partition_point(|other| other.mark <= entry.mark);
+                requests.push(begin..begin + len);
+                begin += len;
+            }
         }
         requests
     }
@@ -291,14 +305,24 @@ mod tests {
     }
 
     #[test]
-    fn what_was_made_with_files_is_not_taken_for_what_was_made_without() {
+    fn what_was_made_with_files_and_what_was_made_without_are_kept_beside_each_other() {
         let with_files = |mut outcome: LoggedOutcome| {
             outcome.used.as_mut().unwrap().files = true;
             outcome
         };
-        let mut index = index(vec![outcome(10, 1, &["a"], 1), with_files(outcome(20, 2, &["a"], 5))]);
-        assert!(index.made_of(Owner::new("tag", ID)).unwrap().files);
-        assert_eq!((take(&mut index, 1), take(&mut index, 5)), (None, Some(20)));
+        for turn in [[10, 20], [20, 10]] {
+            let bare = outcome(turn[0], 1, &["a"], 1);
+            let mut outcomes = vec![bare, with_files(outcome(turn[1], 2, &["a"], 5))];
+            outcomes.sort_by_key(|outcome| outcome.ended.end.offset);
+            let mut index = index(outcomes);
+            // So that nobody looks for a row's values without its files.
+            assert!(index.made_of(Owner::new("tag", ID)).unwrap().files);
+            assert_eq!((take(&mut index, 1), take(&mut index, 5)), (Some(turn[0]), Some(turn[1])));
+            assert_eq!((take(&mut index, 1), take(&mut index, 5)), (None, None));
+        }
+        let mut wider = index(vec![with_files(outcome(10, 1, &["a"], 1)), outcome(20, 2, &["a", "b"], 5)]);
+        assert_eq!((take(&mut wider, 1), take(&mut wider, 5)), (None, Some(20)));
+        assert!(!wider.made_of(Owner::new("tag", ID)).unwrap().files);
     }
 
     #[test]

@@ -206,6 +206,28 @@ fn images_that_a_task_did_not_send_before_send_no_row_again_until_it_has_been_as
 }
 
 #[test]
+fn rows_that_share_an_id_keep_their_answers_though_only_some_have_an_image() {
+    let job = Job::new();
+    let mut rows = photographed(&job, 8);
+    for row in &mut rows {
+        (row["key"], row["task_type"]) = (json!("shared"), json!("tag"));
+    }
+    for row in rows.iter_mut().step_by(2) {
+        row["photo"] = json!("");
+    }
+    job.input(&rows);
+    job.set(&[("Tag {{ text }}\"", "Tag {{ text }}\"\nimages = [\"{{ photo }}\"]")]);
+    assert_eq!(job.calls(&[]), 8);
+    job.set(&[KEEP, ("Tag {{ text }}\"", "Label {{ text }}\"\nimages = [\"{{ photo }}\"]")]);
+    assert_eq!(job.calls(&[]), 0);
+    assert!(verbs(&job, &rows, &["Tag", "Label"]).iter().all(|verb| verb == "Tag"));
+    retouch(&job, "1.png");
+    rows[3]["photo"] = json!("");
+    job.input(&rows);
+    assert_eq!(job.calls(&[]), 2, "another image, and none any more");
+}
+
+#[test]
 fn a_failure_that_no_model_told_is_not_kept_where_it_was_copied_either() {
     let job = Job::new();
     let mut rows = rows(4);
