@@ -26,7 +26,7 @@ pub trait Checkpoint: Send {
     /// Takes in a record (none where nothing but the meta has changed) and the meta, both or neither.
     ///
     /// # Errors
-    /// Where neither was taken in.
+    /// Where neither was taken in; [`StoreError::CheckpointAway`] where it may well be later.
     fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError>;
 
     /// Makes all commits last through a power loss.

@@ -85,6 +85,14 @@ pub enum StoreError {
         /// What it said.
         reason: String,
     },
+    /// The checkpoint was closed and cannot be opened now: it took nothing in, and may be opened later.
+    #[error("the checkpoint {} cannot be opened: {reason}; run again, it is made anew from the log where needed", path.display())]
+    CheckpointAway {
+        /// Its folder.
+        path: PathBuf,
+        /// What it said.
+        reason: String,
+    },
     /// A line that cannot be written as JSON.
     #[error("cannot put a line into JSON: {0}")]
     Json(#[from] serde_json::Error),

@@ -14,7 +14,7 @@ use super::{Checkpoint, End, Ended, Flight, OrderReader, OrderState, StateDir, S
 use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
 
 /// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
-const RECORD: usize = 2048;
+pub(super) const RECORD: usize = 2048;
 /// How many settled calls are remembered before those that left the flight file are forgotten; far above any number of
 /// slots.
 const SETTLED: usize = 1 << 16;
@@ -55,6 +55,8 @@ pub struct Store {
     pub(super) meta: Meta,
     /// Outcomes behind the last commit.
     pub(super) gathered: Vec<Ended>,
+    /// So many of them make the next commit.
+    pub(super) commit_at: usize,
     /// Calls on record that may still stand in the flight file.
     pub(super) settled: HashSet<CallNumber>,
     pub(super) at_open: AtOpen,
@@ -103,7 +105,7 @@ impl Store {
     /// # Errors
     /// I/O, or the checkpoint's own. The log is whole in any case.
     pub fn checkpoint(&mut self, force: bool) -> Result<(), StoreError> {
-        if !force && self.gathered.len() < RECORD {
+        if !force && self.gathered.len() < self.commit_at {
             return Ok(());
         }
         self.write()?;
@@ -113,7 +115,11 @@ impl Store {
             if let Some(order) = &mut self.order {
                 order.sync(cursor)?;
             }
-            self.commit(cursor)?;
+            match self.commit(cursor) {
+                // The log has it all: what has gathered waits for the next time.
+                Err(StoreError::CheckpointAway { .. }) if !force => self.commit_at = self.gathered.len() + RECORD,
+                done => done?,
+            }
         }
         if force && self.unsynced {
             self.checkpoint.sync()?;
@@ -279,6 +285,7 @@ impl Store {
         self.checkpoint.commit(numbered, &serde_json::to_vec(&meta)?)?;
         self.meta = meta;
         self.gathered.clear();
+        self.commit_at = RECORD;
         self.unsynced = true;
         Ok(())
     }

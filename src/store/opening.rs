@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::flight::Left;
-use super::keeper::AtOpen;
+use super::keeper::{AtOpen, RECORD};
 use super::log::{HEADER, LOG, Log};
 use super::meta::{self, Meta, read_tail};
 use super::scan::{Scan, Scanned};
@@ -71,6 +71,7 @@ impl Store {
             flight: Arc::new(flight),
             order: None,
             gathered: Vec::new(),
+            commit_at: RECORD,
             settled: meta.settled.iter().copied().collect(),
             at_open: AtOpen { cursor: meta.cursor, records: meta.records, broken: false },
             unsynced: true,

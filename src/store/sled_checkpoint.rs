@@ -29,7 +29,7 @@ pub(super) const SLED: &str = "sled";
 /// A checkpoint in a folder `sled/` of the state directory.
 pub struct SledCheckpoint {
     path: PathBuf,
-    /// `None` only while it is being moved aside or opened anew, or where that failed.
+    /// `None` while it is being moved aside, and where it was closed to be opened anew.
     db: RefCell<Option<sled::Db>>,
     /// Bytes of records that went in or out since it was opened, and how many there may be.
     held: Cell<usize>,
@@ -59,9 +59,25 @@ impl SledCheckpoint {
     }
 
     fn guarded<T>(&self, work: impl FnOnce(&sled::Db) -> sled::Result<T>) -> Result<T, StoreError> {
+        self.open_anew()?;
         let db = self.db.borrow();
         let Some(db) = db.as_ref() else { return Err(self.failed("it is closed".to_owned())) };
         guard(|| work(db)).map_err(|trouble| self.failed(trouble.into_reason()))
+    }
+
+    /// Opens it where it was closed; what stands in the way of that may pass.
+    fn open_anew(&self) -> Result<(), StoreError> {
+        if self.db.borrow().is_some() {
+            return Ok(());
+        }
+        let db = open_db(&self.path).map_err(|trouble| match trouble {
+            Trouble::Damage(reason) => self.failed(reason),
+            Trouble::Surroundings(reason) | Trouble::InUse(reason) => {
+                StoreError::CheckpointAway { path: self.path.clone(), reason }
+            }
+        })?;
+        self.db.replace(Some(db));
+        Ok(())
     }
 
     fn failed(&self, reason: String) -> StoreError {
@@ -79,23 +95,18 @@ impl SledCheckpoint {
         }))
     }
 
-    /// Closes it and opens it anew where it holds too much.
+    /// Closes it where it holds too much; whoever needs it next opens it anew.
     fn let_go(&self) -> Result<(), StoreError> {
         if self.held.get() <= self.most_held {
             return Ok(());
         }
+        self.held.set(0);
         let db = self.db.take();
         let closed = guard(|| {
             drop(db);
             Ok(())
         });
-        closed
-            .and_then(|()| open_db(&self.path))
-            .map(|db| {
-                self.held.set(0);
-                self.db.replace(Some(db));
-            })
-            .map_err(|trouble| self.failed(trouble.into_reason()))
+        closed.map_err(|trouble| self.failed(trouble.into_reason()))
     }
 }
 
@@ -283,6 +294,23 @@ mod tests {
         let read: Vec<_> = checkpoint.records(3).map(Result::unwrap).collect();
         assert_eq!(read, (3..20).map(|number| (number, record(number))).collect::<Vec<_>>());
         assert_eq!(checkpoint.meta().unwrap(), Some(vec![1]));
+    }
+
+    #[test]
+    fn one_that_cannot_be_opened_now_is_opened_later() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
+        let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
+        checkpoint.most_held = 0;
+        checkpoint.commit(Some((0, &[1; 100])), &[1]).unwrap();
+        checkpoint.let_go().unwrap();
+        let Ok(other) = open_db(&state.file(SLED)) else { panic!("nobody has it open") };
+        let away = checkpoint.commit(Some((1, &[2; 100])), &[2]).unwrap_err();
+        assert!(matches!(away, StoreError::CheckpointAway { .. }), "{away}");
+        drop(other);
+        checkpoint.commit(Some((1, &[2; 100])), &[2]).unwrap();
+        let read: Vec<_> = checkpoint.records(0).map(Result::unwrap).collect();
+        assert_eq!(read, [(0, vec![1; 100]), (1, vec![2; 100])]);
     }
 
     #[test]

@@ -136,3 +136,57 @@ fn a_record_that_is_missing_is_noticed() {
     assert_eq!(rows(&store), (1..=30).collect::<Vec<_>>());
     assert!(opened.notes[0].contains("record 1 is missing or damaged"), "{:?}", opened.notes);
 }
+
+/// A checkpoint that is away for its next commits.
+struct Away {
+    memory: MemoryCheckpoint,
+    left: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Checkpoint for Away {
+    fn meta(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.memory.meta()
+    }
+
+    fn records(&self, from: u64) -> Records<'_> {
+        self.memory.records(from)
+    }
+
+    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+        use std::sync::atomic::Ordering::Relaxed;
+        if self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            return Err(StoreError::CheckpointAway { path: "sled".into(), reason: "in use".to_owned() });
+        }
+        self.memory.commit(record, meta)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.memory.sync()
+    }
+
+    fn reset(&mut self, at_ms: u64) -> Result<String, StoreError> {
+        self.memory.reset(at_ms)
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_away_for_a_while_ends_no_run_and_misses_nothing() {
+    let scene = Scene::new();
+    let (memory, left) = (MemoryCheckpoint::new(), std::sync::Arc::default());
+    let away = Away { memory: memory.clone(), left: std::sync::Arc::clone(&left) };
+    let (mut store, _) = Store::open_with(&scene.dir, Box::new(away), SLOTS, AT).unwrap();
+    left.store(2, std::sync::atomic::Ordering::Relaxed);
+    let records = || memory.records(0).count();
+    for (rows, committed) in [(1..=3000, 0), (3001..=4000, 0), (4001..=6000, 0), (6001..=9000, 1)] {
+        write_rows(&mut store, rows);
+        store.checkpoint(false).unwrap();
+        assert_eq!(records(), committed);
+    }
+    left.store(1, std::sync::atomic::Ordering::Relaxed);
+    write_rows(&mut store, 9001..=9001);
+    // Who must have it now is told.
+    assert!(store.checkpoint(true).is_err());
+    store.close().unwrap();
+    let (store, opened) = Store::open_with(&scene.dir, Box::new(memory.clone()), SLOTS, AT).unwrap();
+    assert_eq!((rows(&store), opened.notes), ((1..=9001).collect(), Vec::new()));
+}
