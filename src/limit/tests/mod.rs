@@ -4,6 +4,7 @@ mod hours;
 mod lines;
 mod members;
 mod servers;
+mod unsaid;
 
 use std::sync::Arc;
 use std::time::Duration;

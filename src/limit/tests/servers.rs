@@ -9,7 +9,7 @@ use crate::types::{Counting, RatePer, RateTold, RateUnit};
 
 /// How a server counts a minute; or a second, of which it tells what remains, beside the minute's limit.
 #[derive(Clone, Copy, Debug)]
-enum Counts {
+pub(super) enum Counts {
     Sliding,
     Fixed,
     Bucket,
@@ -17,13 +17,13 @@ enum Counts {
 }
 
 /// A server with a limit of requests a minute.
-struct Server {
+pub(super) struct Server {
     counts: Counts,
-    limit: u64,
+    pub(super) limit: u64,
     tells: bool,
     hint: Option<Duration>,
     /// Of so many calls one is refused whatever the limit.
-    noise: Option<u64>,
+    pub(super) noise: Option<u64>,
     random: fastrand::Rng,
     /// What others send to it each second.
     others: u64,
@@ -32,12 +32,12 @@ struct Server {
     window: VecDeque<Instant>,
     level: f64,
     filled: Instant,
-    served: Vec<Instant>,
-    refused: Vec<Instant>,
+    pub(super) served: Vec<Instant>,
+    pub(super) refused: Vec<Instant>,
 }
 
 impl Server {
-    fn new(counts: Counts, limit: u64, tells: bool) -> Arc<Mutex<Self>> {
+    pub(super) fn new(counts: Counts, limit: u64, tells: bool) -> Arc<Mutex<Self>> {
         let now = Instant::now();
         Arc::new(Mutex::new(Self {
             counts,
@@ -120,17 +120,17 @@ impl Server {
         (fits, if self.tells { vec![told] } else { Vec::new() })
     }
 
-    fn count(times: &[Instant], from: Instant, length: Duration) -> u64 {
+    pub(super) fn count(times: &[Instant], from: Instant, length: Duration) -> u64 {
         times.iter().filter(|at| **at >= from && **at < from + length).count() as u64
     }
 }
 
-fn adaptive(limits: Limits) -> Arc<ModelGate> {
+pub(super) fn adaptive(limits: Limits) -> Arc<ModelGate> {
     let provider = ProviderGate::new(ProviderSetup { adaptive: true, ..ProviderSetup::default() });
     at(&provider, limits, &Slots::new(256))
 }
 
-async fn work(gate: Arc<ModelGate>, server: Arc<Mutex<Server>>, latency: Duration) {
+pub(super) async fn work(gate: Arc<ModelGate>, server: Arc<Mutex<Server>>, latency: Duration) {
     loop {
         let mut call = admit(&gate, 1).await;
         let (served, report) = server.lock().unwrap().arrives();
@@ -425,83 +425,4 @@ async fn what_a_day_has_left_for_no_call_is_a_told_wait() {
     assert!(matches!(refused, Ok(Err(Refusal::Away { .. }))), "{refused:?}");
     sleep(5 * HOUR).await;
     assert!(gate.admit(need(1_000), Some(MINUTE)).await.is_ok());
-}
-
-/// What a server served and refused in the last minutes of this weather, asked by as many as there may be.
-async fn weathered(
-    gate: &Arc<ModelGate>,
-    server: &Arc<Mutex<Server>>,
-    weather: impl Future<Output = ()>,
-    last: Duration,
-) -> (u64, u64) {
-    let workers: Vec<_> = (0..256).map(|_| work(Arc::clone(gate), Arc::clone(server), SECOND)).collect();
-    tokio::select! {
-        _ = futures::future::join_all(workers) => unreachable!("they work for ever"),
-        () = weather => {}
-    }
-    let (from, server) = (Instant::now() - last, server.lock().unwrap());
-    (Server::count(&server.served, from, last), Server::count(&server.refused, from, last))
-}
-
-#[tokio::test(start_paused = true)]
-async fn half_an_hour_of_refusals_is_forgotten_soon() {
-    let server = Server::new(Counts::Sliding, 3_000, false);
-    let weather = async {
-        sleep(10 * MINUTE).await;
-        server.lock().unwrap().limit = 0;
-        sleep(30 * MINUTE).await;
-        server.lock().unwrap().limit = 3_000;
-        sleep(15 * MINUTE).await;
-    };
-    let (served, _) = weathered(&adaptive(rpm(6_000)), &server, weather, 10 * MINUTE).await;
-    assert!(served > 26_000, "{served} of 30000");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rate_that_is_not_told_is_found_under_a_configured_concurrency_too() {
-    let server = Server::new(Counts::Sliding, 600, false);
-    let gate = adaptive(Limits { concurrency: Some(64), ..NO_LIMITS });
-    let (served, refused) = weathered(&gate, &server, sleep(30 * MINUTE), 20 * MINUTE).await;
-    assert!(served > 10_500, "{served} of 12000");
-    assert!(refused < 100, "{refused}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn refusals_at_random_take_neither_the_rate_nor_the_calls_in_flight() {
-    let cases = [
-        (rpm(6_000), 50, 6_000),
-        (rpm(6_000), 100, 6_000),
-        (rpm(300), 30, 300),
-        // 256 calls at once of a second each.
-        (NO_LIMITS, 100, 15_360),
-        (NO_LIMITS, 30, 15_360),
-    ];
-    for (limits, noise, a_minute) in cases {
-        let server = Server::new(Counts::Sliding, 1_000_000, false);
-        server.lock().unwrap().noise = Some(noise);
-        let (served, _) = weathered(&adaptive(limits), &server, sleep(10 * MINUTE), 5 * MINUTE).await;
-        let wanted = 5 * a_minute * if limits.rpm.is_some() { 94 } else { 60 } / 100;
-        assert!(served >= wanted, "1 of {noise}: {served} of {}", 5 * a_minute);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_limit_without_a_word_is_not_taken_for_refusals_at_random() {
-    // Where no rate is configured the calls in flight are searched first, which takes refusals.
-    let cases =
-        [(rpm(660), 600, 380, 1), (rpm(660), 600, 345, 1), (NO_LIMITS, 600, 600, 45), (NO_LIMITS, 120, 120, 45)];
-    for (limits, before, after, percent) in cases {
-        let server = Server::new(Counts::Bucket, before, false);
-        let weather = async {
-            sleep(30 * MINUTE).await;
-            server.lock().unwrap().limit = after;
-            sleep(60 * MINUTE).await;
-        };
-        let (served, refused) = weathered(&adaptive(limits), &server, weather, 40 * MINUTE).await;
-        assert!(served >= 40 * after * 95 / 100, "{limits:?}, {after}: {served} served");
-        assert!(
-            refused * 100 <= (served + refused) * percent,
-            "{limits:?}, {after}: {refused} beside {served} refused"
-        );
-    }
 }
