@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use crate::limit::{self, Admission, Need, Sickness, Standing, Used};
 use crate::provider::{Answer, CallError, ModelRequest};
 use crate::store::{FlightEntry, StoreError};
-use crate::types::{Billing, Failure, FailureKind, Key, Money, RateReport, Usage};
+use crate::types::{Billing, CallNumber, Failure, FailureKind, Key, Money, RateReport, Usage};
 use crate::validate::Rules;
 
 /// A longer wait told with a quota's end is not waited for: the model is asked again, and leaves the run when that confirms it.
@@ -89,17 +89,7 @@ pub(super) async fn call(
     reservation: Reservation,
 ) -> Result<Called, NotSent> {
     let number = shared.call_number();
-    let worst_cost = caller.worst_cost;
-    let entry = FlightEntry {
-        call: number,
-        row: caller.row,
-        key: caller.key,
-        at: now_ms(),
-        worst_cost,
-        task: Arc::clone(caller.task),
-        provider: Arc::clone(&upstream.provider_name),
-        model: Arc::clone(&upstream.wire),
-    };
+    let entry = noted(number, upstream, caller);
     shared.flight.take(admission.slot(), &entry)?;
     if let Some(reading) = &upstream.reading {
         reading.sent(&request.payload);
@@ -118,20 +108,7 @@ pub(super) async fn call(
     }
     let unread = result.as_ref().and_then(|result| unread(upstream, request, result.as_ref().ok()?));
     let result = unread.map(Err).or(result);
-    let record = CallRecord {
-        call: number,
-        provider: entry.provider,
-        model: entry.model,
-        latency: sent.elapsed(),
-        usage: None,
-        cost: Some(Money::ZERO),
-        possibly_billed: false,
-        worst_cost,
-        request_id: None,
-        said: None,
-        reask: caller.reask,
-        end: CallEnd::Cut,
-    };
+    let record = cut_off(entry, sent.elapsed(), caller);
     let told = result.as_ref().map(|result| result.as_ref().map_or_else(|error| &error.rate, |answer| &answer.rate));
     admission.learn(told.unwrap_or(&RateReport::new()));
     let probe = admission.is_probe();
@@ -142,6 +119,38 @@ pub(super) async fn call(
     let standing = admission.ended(end);
     reservation.settle(record.cost.filter(|_| !record.possibly_billed));
     Ok(Called { record, error, rejected, standing, probe })
+}
+
+/// What stands in the flight file while the call is out.
+fn noted(number: CallNumber, upstream: &Upstream, caller: &Caller<'_>) -> FlightEntry {
+    FlightEntry {
+        call: number,
+        row: caller.row,
+        key: caller.key,
+        at: now_ms(),
+        worst_cost: caller.worst_cost,
+        task: Arc::clone(caller.task),
+        provider: Arc::clone(&upstream.provider_name),
+        model: Arc::clone(&upstream.wire),
+    }
+}
+
+/// The record of a call of which nothing came back.
+fn cut_off(entry: FlightEntry, latency: Duration, caller: &Caller<'_>) -> CallRecord {
+    CallRecord {
+        call: entry.call,
+        provider: entry.provider,
+        model: entry.model,
+        latency,
+        usage: None,
+        cost: Some(Money::ZERO),
+        possibly_billed: false,
+        worst_cost: entry.worst_cost,
+        request_id: None,
+        said: None,
+        reask: caller.reask,
+        end: CallEnd::Cut,
+    }
 }
 
 /// What has come of a call, with its tokens told to the limits.
