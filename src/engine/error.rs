@@ -35,9 +35,17 @@ pub enum RunError {
     /// The output does not fit the input, or cannot be written; nothing was sent.
     #[error("{0}")]
     Output(SinkError),
-    /// The input cannot be read on.
+    /// The input cannot be read, or not on.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The input cannot be read on, and rows before that were sent.
+    #[error("{}", kept(at, *ended))]
+    BrokenOff {
+        /// Where and why.
+        at: SourceError,
+        /// Rows before that which have ended.
+        ended: u64,
+    },
     /// Another file is there now than was read.
     #[error(
         "the input changed while it was read; nothing is lost\n  hint: run the same command again, it goes on with the input as it is then"
@@ -78,7 +86,26 @@ pub enum RunError {
     Thread(String),
 }
 
+/// What stands before a break in the input is not lost, however often that is met.
+fn kept(at: &SourceError, ended: u64) -> String {
+    let text = at.to_string();
+    let (message, hint) = text.split_once("\n  hint: ").unwrap_or((&text, "mend the file"));
+    let rows = match ended {
+        1 => "the row that ended before it is".to_owned(),
+        ended => format!("the {ended} rows that ended before it are"),
+    };
+    format!("{message}; {rows} kept\n  hint: {hint}; the same command goes on then")
+}
+
 impl RunError {
+    /// The same, where calls were sent by then.
+    pub(super) fn behind_calls(self, ended: u64) -> Self {
+        match self {
+            Self::Source(at) => Self::BrokenOff { at, ended },
+            other => other,
+        }
+    }
+
     /// The exit code that tells it.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
@@ -95,7 +122,10 @@ impl RunError {
             | Self::Simulator { .. }
             | Self::Store(StoreError::OtherJob { .. }) => 3,
             Self::Store(StoreError::Locked { .. }) => 7,
+            // The same command would never go on: somebody must mend the file.
+            Self::Source(error) if error.is_of_content() => 3,
             Self::Source(_)
+            | Self::BrokenOff { .. }
             | Self::InputChanged
             | Self::Store(_)
             | Self::Sink(_)

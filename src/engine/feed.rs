@@ -27,7 +27,7 @@ use super::window::Window;
 use super::worker::{Item, work};
 use crate::event::StopReason;
 use crate::job::RetryFailed;
-use crate::source::{Record, Records};
+use crate::source::{Record, Records, SourceError};
 use crate::store::End;
 use crate::types::FailureKind;
 
@@ -111,8 +111,10 @@ pub(super) struct Feed {
 pub(super) struct Pass {
     /// A row that waits for room, and the pass with it.
     held: Option<Due>,
-    /// It has seen the whole selection.
+    /// It has seen the whole selection, or all that can be read of it.
     ended: bool,
+    /// Why it cannot read on. Rows before that are sent all the same.
+    broken: Option<SourceError>,
     /// Rows found by key that the recorder has not been told of.
     matched: Vec<(u64, End)>,
 }
@@ -183,13 +185,18 @@ impl Feed {
         if !self.reads_on() {
             return Ok(Turn::Wait);
         }
-        Ok(match self.step()? {
-            Step::Due(due) => self.place(due),
-            Step::Passed => Turn::Passed,
-            Step::End => {
+        Ok(match self.step() {
+            Ok(Step::Due(due)) => self.place(due),
+            Ok(Step::Passed) => Turn::Passed,
+            Ok(Step::End) => {
                 self.pass.ended = true;
                 Turn::End
             }
+            Err(RunError::Source(error)) => {
+                (self.pass.ended, self.pass.broken) = (true, Some(error));
+                Turn::Passed
+            }
+            Err(error) => return Err(error),
         })
     }
 
@@ -369,27 +376,36 @@ fn is_dead(shared: &Shared, lane: usize) -> bool {
 
 /// Feeds all due rows to workers, and waits for them.
 ///
-/// An error ends the feed, not the rows under way: they drain as in any stop, since they are paid for.
+/// An error ends the feed, not the rows under way: they drain as in any stop, since they are paid for. Those before the place
+/// where the input breaks off go to their ends.
 pub(super) async fn drive(feed: Feed, handle: Handle) -> Result<(), RunError> {
-    let stop = feed.shared.stop.clone();
+    // With it the recorder goes on, and so learns of a failure that shows only at the end.
+    let shared = Arc::clone(&feed.shared);
     let mut workers = JoinSet::new();
     let mut result = hand_out(feed, &handle, &mut workers).await;
     loop {
         if result.is_err() {
-            stop.drain(StopReason::Failed);
+            shared.stop.drain(StopReason::Failed);
         }
         match workers.join_next().await {
-            None => return result,
-            Some(ended) => result = result.and(ended.map_err(RunError::Worker)),
+            Some(Ok(())) => {}
+            Some(Err(error)) => result = result.and(Err(RunError::Worker(error))),
+            None => break,
         }
     }
+    let broken = result?;
+    broken.map_or(Ok(()), |error| {
+        shared.stop.drain(StopReason::Failed);
+        Err(error.into())
+    })
 }
 
 /// Takes record after record, and hands those that are due to workers.
 ///
 /// When the run stops or no model is left, the rest of the input is only counted, so that the summary can say what
-/// remains; that too has an end soon after the last call of a run that stops.
-async fn hand_out(mut feed: Feed, handle: &Handle, workers: &mut JoinSet<()>) -> Result<(), RunError> {
+/// remains; that too has an end soon after the last call of a run that stops. Gives why the input cannot be read to its end,
+/// where it cannot.
+async fn hand_out(mut feed: Feed, handle: &Handle, workers: &mut JoinSet<()>) -> Result<Option<SourceError>, RunError> {
     let shared = Arc::clone(&feed.shared);
     let mut idle_since = None;
     let mut late_first = true;
@@ -419,7 +435,7 @@ async fn hand_out(mut feed: Feed, handle: &Handle, workers: &mut JoinSet<()>) ->
         }
     }
     feed.tell_matched(0).await;
-    Ok(())
+    Ok(feed.pass.broken)
 }
 
 /// Waits until a row has left the window, or until no more are sent.

@@ -296,8 +296,10 @@ impl Run {
         let (fed, recorded) = self.to_end(async { (self.feed(feed).await, recorder.await) }).await;
         let (recorder, recorded) = recorded.map_err(RunError::Worker)?;
         recorded?;
-        fed?;
-        self.end(recorder)
+        let (rows, sent) = (recorder.progress.rows(), recorder.progress.totals.sum().attempts > 0);
+        let ended = rows.total - rows.remaining;
+        let end = fed.and_then(|()| self.end(recorder));
+        end.map_err(|error| if sent { error.behind_calls(ended) } else { error })
     }
 
     fn shared(

@@ -60,7 +60,7 @@ impl Selection {
         let task = subset.task.as_deref().map(|name| task_named(plan, name)).transpose()?;
         let filter = subset.filter.as_deref().map(|source| expr(plan, source)).transpose()?;
         if let Some(filter) = &filter {
-            needs::check_filter(plan, input, filter)?;
+            needs::check_filter(input, filter)?;
         }
         let limit = subset.limit.unwrap_or(u64::MAX);
         let mut selection = Self { limit, task, filter, sample: None, is_part: subset.is_part() };

@@ -48,6 +48,7 @@ impl Templates {
             vars: Arc::clone(&self.vars),
             reads: Reads::default(),
             columns: Columns::default(),
+            required_by: Vec::new(),
         };
         if let Some(source) = &settings.system {
             prompt.system = Some(prompt.compile("system", "system".to_owned(), source)?);
@@ -106,6 +107,8 @@ pub struct Prompt {
     vars: Arc<Map<String, Json>>,
     reads: Reads,
     pub(super) columns: Columns,
+    /// The columns that each text must have, by its name.
+    required_by: Vec<(String, BTreeSet<String>)>,
 }
 
 /// One message of the task.
@@ -134,7 +137,9 @@ impl Prompt {
         let template = self.environment.get_template(&name).map_err(told)?;
         let variables = template.undeclared_variables(false);
         let render = |context| template.render(context).map(drop);
-        self.columns.extend(columns::probe(&variables, &self.vars, render).map_err(told)?);
+        let columns = columns::probe(&variables, &self.vars, render).map_err(told)?;
+        self.required_by.push((name.clone(), columns.required.clone()));
+        self.columns.extend(columns);
         if variables.contains("row") {
             match lookups::in_row(source) {
                 Some(columns) => self.columns.used.extend(columns),
@@ -150,6 +155,13 @@ impl Prompt {
     #[must_use]
     pub fn required_columns(&self) -> BTreeSet<String> {
         self.columns.required.clone()
+    }
+
+    /// The first text that no row can be rendered for without this column, by its key in the task's table.
+    #[must_use]
+    pub fn text_with(&self, column: &str) -> Option<&str> {
+        let text = self.required_by.iter().find(|(_, required)| required.contains(column));
+        text.map(|(name, _)| name.as_str())
     }
 
     /// All columns that what some row asks may be made of; `None`: any that a row has.

@@ -104,9 +104,15 @@ impl<R: BufRead> Elements<R> {
         let problem = match self.state {
             State::Behind => return Ok(None),
             State::Before => "the file is empty, but a JSON array was expected\n  hint: one without rows is []",
-            State::Between => "the file ends before the array's `]`; was it cut short?",
-            State::Element => "the file ends within an element of the array; was it cut short?",
-            State::Text | State::Escape => "the file ends within a string; a quote is not closed before this line",
+            State::Between => {
+                "the file ends before the array's `]`\n  hint: if it was cut short, write or copy it again in full"
+            }
+            State::Element => {
+                "the file ends within an element of the array\n  hint: if it was cut short, write or copy it again in full"
+            }
+            State::Text | State::Escape => {
+                "the file ends within a string\n  hint: look for a quote that is not closed, before this line"
+            }
         };
         Err(Stopped::Array { line: self.line, problem: problem.to_owned() })
     }
@@ -172,7 +178,7 @@ impl Scan<'_> {
                 Ok(Step::Keep)
             }
             State::Behind if byte.is_ascii_whitespace() => Ok(Step::Skip),
-            State::Behind => self.stop("something follows the array; the file must hold one array and no more"),
+            State::Behind => self.stop("something follows the array\n  hint: the file must hold one array and no more"),
         }
     }
 
@@ -235,7 +241,7 @@ impl Scan<'_> {
             return Ok(Step::Keep);
         }
         let byte = char::from(byte);
-        self.stop(&format!("`{byte}` closes what is not open; the elements behind it cannot be told apart"))
+        self.stop(&format!("`{byte}` closes what is not open; the elements behind it cannot be told apart\n  hint: mend the brackets there"))
     }
 
     fn stop(&self, problem: &str) -> Result<Step, Stopped> {

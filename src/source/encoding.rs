@@ -27,12 +27,19 @@ fn utf16(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Where `what` is not UTF-8, and how its file becomes it. Most such files come out of older spreadsheets.
+/// How a file becomes UTF-8. Most that are not come out of older spreadsheets.
+pub(super) const CONVERT: &str = "convert the file, for example by `iconv -f windows-1252 -t utf-8 FILE > NEW`";
+
+/// Where `what` is not UTF-8, and how its file becomes it.
 pub(super) fn not_utf8(what: &str, bytes: &[u8], error: Utf8Error) -> String {
+    format!("{}; {CONVERT}", where_not_utf8(what, bytes, error))
+}
+
+/// Where `what` is not UTF-8.
+pub(super) fn where_not_utf8(what: &str, bytes: &[u8], error: Utf8Error) -> String {
     let at = error.valid_up_to();
     let byte = bytes.get(at).copied().unwrap_or_default();
-    let hint = "convert the file, for example by `iconv -f windows-1252 -t utf-8 FILE > NEW`";
-    format!("{what} is not UTF-8 at its byte {at} (0x{byte:02X}); {hint}")
+    format!("{what} is not UTF-8 at its byte {at} (0x{byte:02X})")
 }
 
 /// As [`not_utf8`], for a whole file that nobody looked at before.

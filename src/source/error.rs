@@ -7,19 +7,19 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// Nothing is at the path, and it is no pattern.
-    #[error("{file}: no such file or folder; check input.path")]
+    #[error("{file}: no such file or folder\n  hint: check input.path")]
     NotFound {
         /// The path.
         file: String,
     },
     /// A glob without a match.
-    #[error("{pattern}: no file matches; check input.path")]
+    #[error("{pattern}: no file matches\n  hint: check input.path")]
     NoMatch {
         /// The glob.
         pattern: String,
     },
     /// A glob that cannot be read.
-    #[error("{pattern}: not a valid pattern: {source}; a literal [ is written [[]")]
+    #[error("{pattern}: not a valid pattern: {source}\n  hint: a literal [ is written [[]")]
     Pattern {
         /// The glob.
         pattern: String,
@@ -27,7 +27,9 @@ pub enum SourceError {
         source: glob::PatternError,
     },
     /// A folder without a file to read.
-    #[error("{folder}: no file with a fitting extension in it ({wanted}); name other files by a glob and input.format")]
+    #[error(
+        "{folder}: no file with a fitting extension in it ({wanted})\n  hint: name other files by a glob and input.format"
+    )]
     EmptyFolder {
         /// The folder.
         folder: String,
@@ -38,7 +40,7 @@ pub enum SourceError {
     #[error("input.path names no file")]
     NoPaths,
     /// One file through two entries: its rows would be sent twice.
-    #[error("{second} is the same file as {first}; name it once in input.path")]
+    #[error("{second} is the same file as {first}\n  hint: name it once in input.path")]
     Twice {
         /// As named first.
         first: String,
@@ -46,14 +48,14 @@ pub enum SourceError {
         second: String,
     },
     /// A pipe, a device or a socket: it cannot be read more than once.
-    #[error("{file}: not a regular file, and can be read only once; pipe it in with input.path = \"-\"")]
+    #[error("{file}: not a regular file, and can be read only once\n  hint: pipe it in with input.path = \"-\"")]
     NotRegular {
         /// The path.
         file: String,
     },
     /// An extension that says nothing, under `format = "auto"`.
     #[error(
-        "{file}: the extension does not tell the format; set input.format (jsonl, json, csv, tsv, parquet, text or openai-batch)"
+        "{file}: the extension does not tell the format\n  hint: set input.format (jsonl, json, csv, tsv, parquet, text or openai-batch)"
     )]
     UnknownFormat {
         /// The path.
@@ -61,7 +63,7 @@ pub enum SourceError {
     },
     /// An extension that says something else than `format`.
     #[error(
-        "{file}: {extension} by its extension, but input.format says {format}; leave input.format out or rename it"
+        "{file}: {extension} by its extension, but input.format says {format}\n  hint: leave input.format out or rename it"
     )]
     Clash {
         /// The path.
@@ -72,7 +74,7 @@ pub enum SourceError {
         format: &'static str,
     },
     /// Bytes that are no text as we read it, by their first few.
-    #[error("{file}: this is {what}; {hint}")]
+    #[error("{file}: this is {what}\n  hint: {hint}")]
     Unreadable {
         /// The path.
         file: String,
@@ -82,7 +84,9 @@ pub enum SourceError {
         hint: &'static str,
     },
     /// A delimiter that cannot separate fields.
-    #[error("input.delimiter: {0:?} cannot separate fields; use one ASCII character other than a quote or a line end")]
+    #[error(
+        "input.delimiter: {0:?} cannot separate fields\n  hint: use one ASCII character other than a quote or a line end"
+    )]
     Delimiter(char),
     /// A CSV file without any line.
     #[error("{file}: empty, but a CSV file starts with a header line")]
@@ -148,6 +152,33 @@ pub enum SourceError {
         /// Why it failed.
         source: io::Error,
     },
+}
+
+impl SourceError {
+    /// Whether a file is there and can be read, but does not hold what it should: reading it again does not help.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        match self {
+            Self::Unreadable { .. }
+            | Self::NoHeader { .. }
+            | Self::Header { .. }
+            | Self::Array { .. }
+            | Self::Parquet { .. }
+            | Self::Damaged { .. } => true,
+            Self::NotFound { .. }
+            | Self::NoMatch { .. }
+            | Self::Pattern { .. }
+            | Self::EmptyFolder { .. }
+            | Self::NoPaths
+            | Self::Twice { .. }
+            | Self::NotRegular { .. }
+            | Self::UnknownFormat { .. }
+            | Self::Clash { .. }
+            | Self::Delimiter(_)
+            | Self::Io { .. }
+            | Self::Spool { .. } => false,
+        }
+    }
 }
 
 /// What is wrong with a packed file.

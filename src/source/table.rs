@@ -4,7 +4,7 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
-use super::encoding::not_utf8;
+use super::encoding::{CONVERT, not_utf8, where_not_utf8};
 use super::error::SourceError;
 use super::fields::split;
 use super::frame::{Ends, Framer, Quotes};
@@ -101,18 +101,26 @@ fn names(fields: &[Vec<u8>]) -> Result<Vec<String>, String> {
     let mut names: Vec<String> = Vec::with_capacity(fields.len());
     for (index, field) in fields.iter().enumerate() {
         let number = index + 1;
-        let name =
-            std::str::from_utf8(field).map_err(|error| not_utf8(&format!("name of column {number}"), field, error))?;
+        let name = std::str::from_utf8(field).map_err(|error| {
+            let what = where_not_utf8(&format!("name of column {number}"), field, error);
+            format!("{what}\n  hint: {CONVERT}")
+        })?;
         if name.trim().is_empty() {
-            return Err(format!("has no name for column {number}; give it one (pandas: `to_csv(index=False)`)"));
+            return Err(format!(
+                "has no name for column {number}\n  hint: give it one (pandas: `to_csv(index=False)`)"
+            ));
         }
         if name.contains('\r') && !name.contains('\n') {
-            return Err("holds bare CRs; save the file with LF or CRLF line ends".to_owned());
+            return Err("holds bare CRs\n  hint: save the file with LF or CRLF line ends".to_owned());
         }
         names.push(name.to_owned());
     }
     let twice = doubled(&names);
-    if twice.is_empty() { Ok(names) } else { Err(format!("names a column twice: {}; rename one", twice.join(", "))) }
+    if twice.is_empty() {
+        Ok(names)
+    } else {
+        Err(format!("names a column twice: {}\n  hint: rename one", twice.join(", ")))
+    }
 }
 
 pub(super) fn doubled(names: &[String]) -> Vec<&str> {

@@ -138,6 +138,41 @@ fn a_column_that_none_of_the_first_records_has_is_told_before_anything_is_sent()
 }
 
 #[test]
+fn a_missing_column_is_told_under_the_key_or_flag_that_names_it() {
+    let job = Job::new("rows.csv", "text,lang\na,en\n");
+    let two =
+        "prompt = \"{{ txt }}\"\n[tasks.sum]\nmodel = \"p/m\"\nsystem = \"In {{ lnag }}\"\nprompt = \"{{ txt }}\"";
+    job.write("path = \"rows.csv\"\nid = \"idd\"\nwhere = \"lagn == 'en'\"", two);
+    insta::assert_snapshot!(job.refused(), @r#"
+    error: job.toml:3:6: input.id: the input has no column "idd"
+      hint: the columns are: text, lang
+    job.toml:4:9: input.where: the input has no column "lagn"
+      hint: did you mean "lang"? The columns are: text, lang
+    job.toml:9:10: tasks.tag.prompt: the input has no column "txt"
+      hint: did you mean "text"? The columns are: text, lang
+    job.toml:12:10: tasks.sum.system: the input has no column "lnag"
+      hint: did you mean "lang"? The columns are: text, lang
+    job.toml:13:10: tasks.sum.prompt: the input has no column "txt"
+      hint: did you mean "text"? The columns are: text, lang
+    "#);
+    job.write("path = \"rows.csv\"", "prompt = \"{{ text }}\"");
+    let told = |args: &[&str]| job.world.overnight(&[&["run", "job.toml"], args].concat()).stderr;
+    insta::assert_snapshot!(told(&["--where", "lagn == 'en'"]), @r#"
+    error: --where: the input has no column "lagn"
+      hint: did you mean "lang"? The columns are: text, lang
+    "#);
+    insta::assert_snapshot!(told(&["--set", "input.where=lagn == 'en'"]), @r#"
+    error: --set: input.where: the input has no column "lagn"
+      hint: did you mean "lang"? The columns are: text, lang
+    "#);
+    job.world.write("rows.jsonl", "{\"text\": \"a\"}");
+    insta::assert_snapshot!(told(&["--input", "rows.jsonl", "--set", "input.id=idd"]), @r#"
+    error: --set: input.id: none of the first 1,000 records has a column "idd"
+      hint: the columns are: text
+    "#);
+}
+
+#[test]
 fn a_filter_over_a_column_that_no_header_has_is_refused_as_it_would_take_no_row() {
     let job = Job::new("rows.csv", "text,lang\na,en\n");
     job.write("path = \"rows.csv\"\nwhere = \"lagn == 'en'\"", "prompt = \"{{ text }}\"");
@@ -186,14 +221,51 @@ fn a_file_that_is_not_what_its_name_says_is_told_before_anything_is_sent() {
         (&b"{\"text\": \"a\"}\n"[..], 3, "this is no gzip data, though its name says so\n  hint: pack the file"),
         (
             &whole[..whole.len() / 2],
-            1,
+            3,
             "the gzip data is cut short\n  hint: the file was not written or copied in full",
         ),
-        (&flipped, 1, "the gzip data is damaged: "),
+        (&flipped, 3, "the gzip data is damaged: "),
     ] {
         let (ended, told) = told(bytes);
         assert!(ended == Some(code) && told.contains(why), "{ended:?} {told}");
     }
+}
+
+#[test]
+fn rows_before_a_break_in_the_file_are_done_and_kept() {
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    writeln!(packed, "text").unwrap();
+    (0..40).for_each(|n| writeln!(packed, "row {n}").unwrap());
+    let whole = packed.finish().unwrap();
+    // The checksum is gone; all rows stand before it.
+    let job = Job::new("rows.csv.gz", &whole[..whole.len() - 8]);
+    // More rows than calls are in flight: those that wait are done as well.
+    let ran = job.world.overnight(&["run", "job.toml", "--json", "--concurrency", "2"]);
+    assert_eq!((ran.code, job.sim.ledger().requests), (Some(1), 40), "{ran:?}");
+    let told = ran.summary();
+    insta::assert_snapshot!(told["error"].as_str().unwrap(), @"rows.csv.gz: the gzip data is cut short; the 40 rows that ended before it are kept");
+    insta::assert_snapshot!(told["hint"].as_str().unwrap(), @"the file was not written or copied in full: do that again; the same command goes on then");
+    let status = job.world.overnight(&["status", "job.toml", "--json"]).summary();
+    assert_eq!((&status["state"], &status["rows"]["succeeded"]), (&json!("stopped"), &json!(40)), "{status}");
+    // Nothing is left to send before the break: the same command would never go on, so somebody must mend the file.
+    for command in ["run", "plan"] {
+        let again = job.world.overnight(&[command, "job.toml"]);
+        assert_eq!((again.code, job.sim.ledger().requests), (Some(3), 40), "{again:?}");
+    }
+    assert!(!job.world.path("out.jsonl").exists());
+    let part = job.world.overnight(&["run", "job.toml", "--limit", "30"]);
+    assert_eq!((part.code, job.world.lines("out.partial.jsonl").len()), (Some(0), 30), "{part:?}");
+    job.world.write("rows.csv.gz", whole);
+    assert_eq!((job.ends(0), job.sim.ledger().requests), ((40, 0), 40));
+}
+
+#[test]
+fn a_break_among_the_first_records_is_told_before_anything_is_sent() {
+    let job = Job::new("rows.json", "[{\"text\": 1},\n{\"text\": 2}},\n{\"text\": 3}]");
+    insta::assert_snapshot!(job.refused(), @r"
+    error: rows.json:2: `}` closes what is not open; the elements behind it cannot be told apart
+      hint: mend the brackets there
+    ");
 }
 
 #[test]
@@ -251,7 +323,7 @@ fn packed_files_are_read_as_they_are() {
     }
     let cut = Job::new("in.jsonl.gz", &gzip[..gzip.len() - 9]);
     let ran = cut.run();
-    assert_eq!(ran.code, Some(1), "{ran:?}");
+    assert_eq!(ran.code, Some(3), "{ran:?}");
     assert!(ran.stderr.contains("in.jsonl.gz") && ran.stderr.contains("cut short"), "{ran:?}");
 }
 

@@ -132,7 +132,8 @@ fn each_error_says_where_and_what_to_do() {
       hint: providers known here: p, openai, anthropic, gemini, qwen, mistral, groq, deepseek, together, fireworks, openrouter, xai, cerebras, ollama, vllm, lmstudio
     "#);
     assert_snapshot!(told(&["--input", "gone.jsonl"]), @r#"
-    error: gone.jsonl: no such file or folder; check input.path
+    error: gone.jsonl: no such file or folder
+      hint: check input.path
     "#);
     assert_snapshot!(told(&["--set", "tasks.tag.prompt=Tag {{ text }"]), @r#"
     error: --set: tasks.tag: prompt, line 1: syntax error: unexpected `}`, expected end of variable block, near `Tag {{ text }`

@@ -42,11 +42,11 @@ fn stop(text: &str) -> (usize, String) {
 #[test]
 fn an_array_that_cannot_be_read_on_stops_with_its_place() {
     let cases = [
-        ("[{},\n{}", 1, "a.json:2: the file ends within an element of the array; was it cut short?"),
-        ("[{},\n{},\n", 2, "a.json:3: the file ends before the array's `]`; was it cut short?"),
-        ("[{},\n{\"a\": \"x},\n{}]\n", 1, "a.json:4: the file ends within a string; a quote is not closed"),
-        ("[{},\n{\"a\":\n[1}, {}]", 1, "a.json:3: `}` closes what is not open; "),
-        ("[{}]\n[{}]", 1, "a.json:2: something follows the array; "),
+        ("[{},\n{}", 1, "a.json:2: the file ends within an element of the array\n  hint: if it was cut short, "),
+        ("[{},\n{},\n", 2, "a.json:3: the file ends before the array's `]`\n  hint: if it was cut short, "),
+        ("[{},\n{\"a\": \"x},\n{}]\n", 1, "a.json:4: the file ends within a string\n  hint: look for a quote"),
+        ("[{},\n{\"a\":\n[1}, {}]", 1, "a.json:3: `}` closes what is not open; the elements"),
+        ("[{}]\n[{}]", 1, "a.json:2: something follows the array\n  hint: the file must hold one array"),
     ];
     for (text, rows, problem) in cases {
         let (before, error) = stop(text);

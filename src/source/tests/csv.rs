@@ -107,16 +107,21 @@ fn a_header_that_cannot_name_its_columns_is_an_error() {
     for (content, message) in [
         ("", "a.csv: empty, but a CSV file starts with a header line"),
         ("\n\r\n", "a.csv: empty, but a CSV file starts with a header line"),
-        ("b,a,c,b,c\n", "a.csv:1: the header names a column twice: b, c; rename one"),
-        ("\n,a\n0,1\n", "a.csv:2: the header has no name for column 1; give it one (pandas: `to_csv(index=False)`)"),
-        ("a\rb", "a.csv:1: the header holds bare CRs; save the file with LF or CRLF line ends"),
+        ("b,a,c,b,c\n", "a.csv:1: the header names a column twice: b, c\n  hint: rename one"),
+        (
+            "\n,a\n0,1\n",
+            "a.csv:2: the header has no name for column 1\n  hint: give it one (pandas: `to_csv(index=False)`)",
+        ),
+        ("a\rb", "a.csv:1: the header holds bare CRs\n  hint: save the file with LF or CRLF line ends"),
         ("a,\"b\n1,2\n", "a.csv:1: the header has no end: is a quote not closed?"),
     ] {
         assert_eq!(Bench::with("a.csv", content).error(), message);
     }
     let latin = Bench::with("a.csv", b"id,caf\xE9\n");
     assert!(
-        latin.error().starts_with("a.csv:1: the header name of column 2 is not UTF-8 at its byte 3 (0xE9); convert ")
+        latin
+            .error()
+            .starts_with("a.csv:1: the header name of column 2 is not UTF-8 at its byte 3 (0xE9)\n  hint: convert ")
     );
 }
 

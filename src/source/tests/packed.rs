@@ -86,14 +86,14 @@ fn a_second_member_that_is_cut_or_damaged_is_an_error_behind_the_rows_before_it(
 fn a_wrong_extension_is_told_at_once() {
     assert_eq!(
         Bench::with("a.jsonl", gzip("{}")).error(),
-        "a.jsonl: this is gzip data; give the file the extension .gz, or unpack it before the pipe"
+        "a.jsonl: this is gzip data\n  hint: give the file the extension .gz, or unpack it before the pipe"
     );
-    assert!(Bench::with("a.csv", zstd("a")).error().starts_with("a.csv: this is zstd data;"));
+    assert!(Bench::with("a.csv", zstd("a")).error().starts_with("a.csv: this is zstd data\n"));
     for (bytes, hint) in [
-        (b"\xFF\xFEa\0,\0b\0".as_slice(), "UTF-16 text; convert it: `iconv -f utf-16 -t utf-8 FILE > NEW`"),
-        (b"a\0,\0b\0", "UTF-16 text; convert it: `iconv -f utf-16le -t utf-8 FILE > NEW`"),
-        (b"\0a\0,\0b", "UTF-16 text; convert it: `iconv -f utf-16be -t utf-8 FILE > NEW`"),
-        (b"SQLite format 3\0", "binary data; export it as JSONL or CSV"),
+        (b"\xFF\xFEa\0,\0b\0".as_slice(), "UTF-16 text\n  hint: convert it: `iconv -f utf-16 -t utf-8 FILE > NEW`"),
+        (b"a\0,\0b\0", "UTF-16 text\n  hint: convert it: `iconv -f utf-16le -t utf-8 FILE > NEW`"),
+        (b"\0a\0,\0b", "UTF-16 text\n  hint: convert it: `iconv -f utf-16be -t utf-8 FILE > NEW`"),
+        (b"SQLite format 3\0", "binary data\n  hint: export it as JSONL or CSV"),
     ] {
         assert_eq!(Bench::with("a.csv", bytes).error(), format!("a.csv: this is {hint}"));
     }

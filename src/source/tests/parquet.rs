@@ -218,10 +218,10 @@ fn what_is_no_parquet_says_so() {
     let error = Bench::with("b.parquet.zst", packed).error();
     assert_eq!(
         error,
-        "b.parquet.zst: this is a Parquet file that is packed once more; unpack it: Parquet is packed inside"
+        "b.parquet.zst: this is a Parquet file that is packed once more\n  hint: unpack it: Parquet is packed inside"
     );
     assert_eq!(
         Bench::with("b.jsonl", &whole).error(),
-        "b.jsonl: this is a Parquet file; give it the extension .parquet"
+        "b.jsonl: this is a Parquet file\n  hint: give it the extension .parquet"
     );
 }

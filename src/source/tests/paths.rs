@@ -74,22 +74,25 @@ fn the_same_file_twice_is_an_error_however_it_is_named() {
     let bench = Bench::with("data/a.jsonl", "{}").path("data/*.jsonl");
     assert!(matches!(bench.open(), Err(SourceError::Twice { .. })));
     let bench = Bench::with("data/a.jsonl", "{}").path("./data/../data/a.jsonl");
-    assert_eq!(bench.error(), "./data/../data/a.jsonl is the same file as data/a.jsonl; name it once in input.path");
+    assert_eq!(
+        bench.error(),
+        "./data/../data/a.jsonl is the same file as data/a.jsonl\n  hint: name it once in input.path"
+    );
 }
 
 #[test]
 fn what_cannot_be_read_says_why_and_what_to_do() {
     for (path, message) in [
-        ("no.csv", "no.csv: no such file or folder; check input.path"),
-        ("no/*.csv", "no/*.csv: no file matches; check input.path"),
+        ("no.csv", "no.csv: no such file or folder\n  hint: check input.path"),
+        ("no/*.csv", "no/*.csv: no file matches\n  hint: check input.path"),
         ("a[.csv", "a[.csv: not a valid pattern: "),
         (
             "empty",
             "empty: no file with a fitting extension in it (jsonl ndjson csv tsv json parquet txt md, each also with ",
         ),
-        ("notes.txt", "notes.txt: the extension does not tell the format; set input.format "),
-        ("notes.txt.gz", "notes.txt.gz: the extension does not tell the format; set input.format "),
-        ("bare", "bare: the extension does not tell the format; "),
+        ("notes.txt", "notes.txt: the extension does not tell the format\n  hint: set input.format "),
+        ("notes.txt.gz", "notes.txt.gz: the extension does not tell the format\n  hint: set input.format "),
+        ("bare", "bare: the extension does not tell the format\n  hint: set input.format "),
         ("notes.txt/a.csv", "notes.txt/a.csv: cannot find: "),
     ] {
         let bench = Bench::new().file("notes.txt", "x").file("notes.txt.gz", "x").file("bare", "x");
@@ -104,7 +107,7 @@ fn a_format_that_the_extension_denies_is_an_error() {
     let bench = Bench::with("a.csv", "x\n").set(|s| s.format = Format::Jsonl);
     assert_eq!(
         bench.error(),
-        "a.csv: CSV by its extension, but input.format says JSONL; leave input.format out or rename it"
+        "a.csv: CSV by its extension, but input.format says JSONL\n  hint: leave input.format out or rename it"
     );
     let bench = Bench::with("a.jsonl.gz", "").set(|s| s.format = Format::Csv);
     assert!(matches!(bench.open(), Err(SourceError::Clash { .. })));
