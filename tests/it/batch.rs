@@ -389,6 +389,26 @@ fn standard_input_is_a_file_too() {
 }
 
 #[test]
+fn a_pipe_that_brings_nothing_is_an_error_and_replaces_nothing() {
+    let (sim, world) = (SimServer::start(json!({})), World::new());
+    assert_eq!(send(&world, &sim, &lines(3), &[]).code, Some(0));
+    let out = world.read("sub/out");
+    for (nothing, more) in [("", &[][..]), ("\n \n", &[]), ("", &["--dry-run"])] {
+        let ran = send(&world, &sim, nothing, more);
+        assert_eq!((ran.code, world.read("sub/out") == out), (Some(3), true), "{ran:?}");
+        let told =
+            "error: -i -: standard input holds no line for sub/out\n  hint: did the command before the pipe fail?";
+        assert!(ran.stderr.starts_with(told), "{ran:?}");
+    }
+    // What was piped in before is still there for the other commands.
+    let again = world.overnight(&["run", "sub/out", "--json"]);
+    assert_eq!((again.code, &again.summary()["rows"]["total"]), (Some(0), &json!(3)), "{again:?}");
+    // A file without a line is no accident of a pipe.
+    world.write("in.jsonl", "");
+    assert_eq!(world.overnight(&command(&sim, &[])).code, Some(0));
+}
+
+#[test]
 fn what_standard_input_said_is_kept_for_the_commands_that_follow() {
     let (sim, world) = (SimServer::start(json!({})), World::new());
     let input = [lines(3), line("bad", "fail-400", "x")].concat();

@@ -62,6 +62,9 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
     let file = spool.as_ref().map_or(args.input_file.as_path(), NamedTempFile::path);
     let shown = if spool.is_some() { "stdin".into() } else { args.input_file.to_string_lossy() };
     let contents = look_at_batch(file, &shown).map_err(|error| (words(&error), error.exit_code()))?;
+    if spool.is_some() && contents.lines == 0 {
+        return Err((nothing_piped(args), 3));
+    }
     if contents.lines > 0 && contents.models.is_empty() && args.model.is_none() {
         let message = format!("{}: no line names a model (body.model)", args.input_file.display());
         return Err((format!("{message}\n  hint: is it an OpenAI Batch file? --model names one for all lines"), 3));
@@ -89,6 +92,12 @@ fn prepare(args: &BatchArgs, global: &Global) -> Result<Prepared, (String, u8)> 
         ..job
     };
     Ok(Prepared { job, contents, spool })
+}
+
+/// A file without a line is somebody's data. A pipe without one is a command that failed, and what it said before is kept.
+fn nothing_piped(args: &BatchArgs) -> String {
+    let hint = "did the command before the pipe fail? nothing was sent, and what is there stays as it is";
+    format!("-i -: standard input holds no line for {}\n  hint: {hint}", args.output_file.display())
 }
 
 /// Why the file cannot be read, without the keys that a job file would have.
