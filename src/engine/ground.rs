@@ -9,14 +9,15 @@ use super::RunError;
 use super::change::Difference;
 use super::connect::check_simulated;
 use super::estimate::Experience;
+use super::key::row_hash;
 use super::matching::Matching;
 use super::plan::Plan;
-use super::prepare::Prepared;
+use super::prepare::{Prepared, What};
 use super::run::check_files;
 use crate::job::Job;
 use crate::source::{Input, InputPath};
 use crate::store::{KeyIndex, LoggedOutcome, StateReader, StoreError};
-use crate::types::Usage;
+use crate::types::{RowHash, Usage, UsedValues};
 
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ const RECENT: u64 = 4 << 20;
 pub enum Reason {
     /// It has never ended under this id or with this content.
     New,
-    /// Its id has an outcome, its content had another form then.
+    /// Its id has an outcome, its content had another form then; or a file that it names had.
     RowChanged,
     /// The same row has an outcome: the prompt, the params or the model changed.
     JobChanged,
@@ -107,7 +108,7 @@ impl Ground {
         if let Some((order, run_offset)) = state.order_for(self.plan.identity(&self.input))? {
             return Ok(Record { matching: Matching::ByNumber(order), run_offset, known: None });
         }
-        let mut known = Known::default();
+        let mut known = self.nothing_known()?;
         let mut outcomes = state.outcomes()?;
         let ended = (&mut outcomes).map(|outcome| {
             let outcome = outcome?;
@@ -123,7 +124,7 @@ impl Ground {
     /// Why a row without an outcome is sent.
     pub fn reason(&self, record: &mut Record, prepared: &Prepared) -> Result<Reason, RunError> {
         if record.known.is_none() {
-            let mut known = Known::default();
+            let mut known = self.nothing_known()?;
             if let Some(state) = &self.state {
                 for outcome in state.outcomes()? {
                     known.add(&outcome?);
@@ -132,7 +133,15 @@ impl Ground {
             known.sort();
             record.known = Some(known);
         }
-        Ok(record.known.as_ref().map_or(Reason::New, |known| known.reason(prepared)))
+        let has_files = match &prepared.what {
+            What::Ask(request) => !request.payload.images().is_empty(),
+            What::Fail { task, .. } => task.is_some_and(|task| self.plan.tasks[task].prompt.reads_files()),
+        };
+        Ok(record.known.as_ref().map_or(Reason::New, |known| known.reason(prepared, has_files)))
+    }
+
+    fn nothing_known(&self) -> Result<Known, RunError> {
+        Ok(Known { asks_as_before: self.difference()?.is_none(), ..Known::default() })
     }
 
     /// What the log tells of answers.
@@ -204,6 +213,11 @@ struct Known {
     keys: Vec<u64>,
     ids: Vec<u64>,
     rows: Vec<u64>,
+    /// Of contents with files: with the columns that were used, and with the values and files.
+    columns: Vec<u64>,
+    values: Vec<u64>,
+    /// The job asks as it did when a run of it last began.
+    asks_as_before: bool,
 }
 
 impl Known {
@@ -215,28 +229,53 @@ impl Known {
         }
         self.ids.extend(outcome.id_hash.map(|hash| hash.0));
         self.rows.extend(outcome.row_hash.map(|hash| hash.0));
+        if let (Some(row), Some(used)) = (outcome.row_hash, outcome.used.as_ref().filter(|used| used.files)) {
+            let [columns, values] = with_files(row, used);
+            self.columns.push(columns);
+            self.values.push(values);
+        }
     }
 
     fn sort(&mut self) {
-        for hashes in [&mut self.keys, &mut self.ids, &mut self.rows] {
+        for hashes in [&mut self.keys, &mut self.ids, &mut self.rows, &mut self.columns, &mut self.values] {
             hashes.sort_unstable();
         }
     }
 
-    fn reason(&self, prepared: &Prepared) -> Reason {
-        let has = |hashes: &[u64], hash: u64| hashes.binary_search(&hash).is_ok();
+    /// Whether a row whose bytes are on record was asked with other files. Of one without an id nothing is kept that tells:
+    /// then it must be the files where nothing else can be.
+    fn has_other_files(&self, prepared: &Prepared) -> bool {
+        let used = prepared.hashes.used.as_ref().map(|used| with_files(prepared.hashes.row, used));
+        match used.filter(|[columns, _]| has(&self.columns, *columns)) {
+            Some([_, values]) => !has(&self.values, values),
+            None => self.asks_as_before,
+        }
+    }
+
+    fn reason(&self, prepared: &Prepared, has_files: bool) -> Reason {
         // A further copy of a row that is done has its key.
         if has(&self.keys, short(prepared.key)) {
             return Reason::New;
         }
         if has(&self.rows, prepared.hashes.row.0) {
-            return Reason::JobChanged;
+            let by_file = has_files && self.has_other_files(prepared);
+            return if by_file { Reason::RowChanged } else { Reason::JobChanged };
         }
         match prepared.hashes.id {
             Some(id) if has(&self.ids, id.0) => Reason::RowChanged,
             Some(_) | None => Reason::New,
         }
     }
+}
+
+fn has(hashes: &[u64], hash: u64) -> bool {
+    hashes.binary_search(&hash).is_ok()
+}
+
+/// What a row with files is recognised by beside its bytes: the columns that were used, and all that was.
+fn with_files(row: RowHash, used: &UsedValues) -> [u64; 2] {
+    let columns = row_hash(used.columns.iter().flatten().cloned().collect::<Vec<_>>().join("\0").as_bytes());
+    [row.0 ^ columns.0.rotate_left(1), row.0 ^ used.hash.0.rotate_left(1)]
 }
 
 fn short(key: crate::types::Key) -> u64 {

@@ -57,6 +57,35 @@ fn an_image_is_known_by_its_bytes_and_not_by_its_name() {
 }
 
 #[test]
+fn a_plan_tells_an_image_that_changed_as_a_change_of_the_row_and_not_of_the_job() {
+    let sim = SimServer::start(json!({}));
+    for id in [true, false] {
+        let world = world(&sim);
+        for photo in ["a.png", "b.png"] {
+            world.write(photo, [PNG, photo.as_bytes()].concat());
+        }
+        let row = |photo: &str| if id { json!({"id": photo, "photo": photo}) } else { json!({"photo": photo}) };
+        world.write("rows/in.jsonl", ["a.png", "b.png"].map(|photo| row(photo).to_string()).join("\n"));
+        assert_eq!(run(&world, 0)["attempts"], 2);
+        let resend = || {
+            let resend = world.overnight(&["plan", "job.toml", "--json"]).summary()["resend"].clone();
+            ["new", "row_changed", "job_changed"].map(|reason| resend[reason].as_u64().unwrap())
+        };
+        world.write("b.png", PNG);
+        assert_eq!(resend(), [0, 1, 0], "{id}");
+        let told = world.overnight(&["explain", "job.toml", "2"]).stdout;
+        assert!(told.contains("a file that it names"), "{told}");
+        fs::remove_file(world.path("b.png")).unwrap();
+        assert_eq!(resend(), [0, 1, 0], "it is gone: {id}");
+        world.write("b.png", PNG);
+        let job = world.read("job.toml").replace("What is this?", "What is that?");
+        world.write("job.toml", job);
+        // Without an id nothing tells that the image is another one as well.
+        assert_eq!(resend(), if id { [0, 1, 1] } else { [0, 0, 2] });
+    }
+}
+
+#[test]
 fn an_image_that_cannot_be_sent_fails_its_row_with_its_path_until_it_can() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim);

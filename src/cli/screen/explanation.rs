@@ -46,7 +46,7 @@ fn state(explanation: &Explanation, text: &mut Lines) {
         }
         None => "it is not sent again",
         Some(Reason::New) => "not sent yet",
-        Some(Reason::RowChanged) => "to be sent again: the row was edited",
+        Some(Reason::RowChanged) => "to be sent again: the row, or a file that it names, was edited",
         Some(Reason::JobChanged) => "to be sent again: the prompt, params or model changed",
         Some(Reason::Failed) => "to be sent again: that failure may go away by itself",
     };
