@@ -1,6 +1,6 @@
 //! Makes the upstreams of a run: clients and the servers of simulated providers, and the gates before them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use super::RunError;
 use super::plan::Plan;
 use super::upstream::{Health, Member, Upstream, UpstreamParts};
-use crate::job::{Job, JobError, JobProvider, Model, ProviderKind};
+use crate::job::{Job, JobError, JobProvider, Model, Problem, ProviderKind};
 use crate::limit::{self, Limits, ModelGate, ProviderGate, ProviderSetup, Slots};
 use crate::provider::{HttpTransport, OpenAiProvider, Provider, ProviderSettings};
 use crate::sim::{self, Sim, SimSettings};
@@ -39,6 +39,7 @@ struct SharedMember {
 
 /// Connects the models that the plan uses.
 pub(super) async fn connect(plan: &Plan, transports: &Transports) -> Result<Connected, RunError> {
+    check_simulated(plan)?;
     let mut servers = JoinSet::new();
     let mut simulated = Vec::new();
     let mut providers: HashMap<usize, Vec<Arc<dyn Provider>>> = HashMap::new();
@@ -144,21 +145,26 @@ fn limits_of(plan: &Plan, model: &Model) -> Limits {
     same.fold(Limits::default(), |limits, other| limits.tightest(other.limits))
 }
 
-/// Whether all simulated providers of the plan can be started as they are set.
+/// Whether all simulated providers of the plan can be started as they are set; tells of every key that is wrong.
 pub(super) fn check_simulated(plan: &Plan) -> Result<(), RunError> {
-    for &model in &plan.models {
-        let configured = &plan.job.providers[plan.job.models[model].provider];
-        if let ProviderKind::Simulated(simulate) = &configured.kind {
-            sim_settings(&plan.job, &configured.settings.name, simulate)?;
+    let providers: BTreeSet<usize> = plan.models.iter().map(|&model| plan.job.models[model].provider).collect();
+    let mut problems = Vec::new();
+    for provider in providers.into_iter().map(|provider| &plan.job.providers[provider]) {
+        if let ProviderKind::Simulated(simulate) = &provider.kind {
+            problems.extend(sim_settings(&plan.job, &provider.settings.name, simulate).err().into_iter().flatten());
         }
     }
-    Ok(())
+    if problems.is_empty() { Ok(()) } else { Err(RunError::Job(JobError { problems })) }
 }
 
-fn sim_settings(job: &Job, provider: &str, simulate: &Map<String, Value>) -> Result<SimSettings, RunError> {
-    serde_json::from_value(Value::Object(simulate.clone())).map_err(|error| {
-        let key = format!("providers.{provider}.simulate");
-        RunError::Job(JobError { problems: vec![job.problem(&key, error.to_string())] })
+fn sim_settings(job: &Job, provider: &str, simulate: &Map<String, Value>) -> Result<SimSettings, Vec<Problem>> {
+    SimSettings::from_table(simulate).map_err(|wrong| {
+        let table = format!("providers.{provider}.simulate");
+        let problem = |(key, message): (Option<String>, String)| {
+            let key = key.map_or_else(|| table.clone(), |key| format!("{table}.{key}"));
+            job.problem(&key, message)
+        };
+        wrong.into_iter().map(problem).collect()
     })
 }
 
@@ -175,7 +181,8 @@ async fn reachable(
         ProviderKind::Http => {}
         ProviderKind::Simulated(simulate) => {
             let failed = |message: String| RunError::Simulator { name: settings.name.clone(), message };
-            let sim_settings = sim_settings(job, &settings.name, simulate)?;
+            let sim_settings = sim_settings(job, &settings.name, simulate);
+            let sim_settings = sim_settings.map_err(|problems| RunError::Job(JobError { problems }))?;
             let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(|error| failed(error.to_string()))?;
             let address = listener.local_addr().map_err(|error| failed(error.to_string()))?;
             let serving = sim::serve(Sim::new(sim_settings), listener, std::future::pending());

@@ -38,7 +38,7 @@ pub struct Survey {
     pub duplicates: u64,
     /// What `run.dedupe` saves by them, or would.
     pub dedupe_saves: DedupeSaves,
-    /// Whether it is on. All other figures are those without it.
+    /// Whether it is on: then all tokens, costs and times are those with it.
     pub dedupe: bool,
     /// Rows among `remaining` that fail before anything is sent, by kind.
     pub unsendable: Vec<Unsendable>,
@@ -103,8 +103,6 @@ pub struct ModelShare {
     pub bound_by: Option<String>,
     /// Requests that are the same as one before.
     pub duplicates: u64,
-    #[serde(skip)]
-    pub(crate) duplicate_input_tokens: u64,
     /// What all requests begin with.
     pub cacheable: Cacheable,
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
 
 use super::change::Change;
 use super::fault::{Fault, Outage, ScriptStep};
@@ -81,6 +82,24 @@ pub struct SimSettings {
     pub count_marks: bool,
     /// Keeps figures of every second in the ledger. Memory grows with time.
     pub count_seconds: bool,
+}
+
+impl SimSettings {
+    /// As a job file has them.
+    ///
+    /// # Errors
+    /// Each key that is wrong, with what is wrong; `None` for what only shows in all of them together.
+    pub fn from_table(table: &Map<String, Value>) -> Result<Self, Vec<(Option<String>, String)>> {
+        let read = |table: Map<String, Value>| Self::deserialize(Value::Object(table)).map_err(|error| error.to_string());
+        read(table.clone()).map_err(|whole| {
+            let alone = |(key, value): (&String, &Value)| {
+                let error = read(Map::from_iter([(key.clone(), value.clone())])).err()?;
+                Some((Some(key.clone()), error))
+            };
+            let wrong: Vec<_> = table.iter().filter_map(alone).collect();
+            if wrong.is_empty() { vec![(None, whole)] } else { wrong }
+        })
+    }
 }
 
 impl Default for SimSettings {
@@ -182,7 +201,7 @@ mod tests {
     use super::super::station::Beyond;
     use super::*;
 
-    fn refusal(value: serde_json::Value) -> String {
+    fn refusal(value: Value) -> String {
         serde_json::from_value::<SimSettings>(value).unwrap_err().to_string()
     }
 

@@ -74,7 +74,7 @@ fn what_was_typed_wrong_is_usage_and_names_what_was_meant() {
       hint: --listen 127.0.0.1:8089
     "#);
     assert_snapshot!(refused(&world, &["sim", "--set", "latncy=1s"], 2), @r#"
-    error: --set: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
+    error: --set: latncy: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
     "#);
 }
 
@@ -139,10 +139,16 @@ fn each_error_says_where_and_what_to_do() {
     error: --set: tasks.tag: prompt, line 1: syntax error: unexpected `}`, expected end of variable block, near `Tag {{ text }`
     "#);
     assert_snapshot!(told(&["--set", "providers.p.simulate.latncy=1s"]), @r#"
-    error: --set: providers.p.simulate: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
+    error: --set: providers.p.simulate.latncy: unknown field `latncy`, expected one of `latency`, `noise`, `knee`, `limits`, `limit_window`, `window_kind`, `counts`, `headers`, `hints`, `changes`, `seed`, `faults`, `poison`, `script`, `outages`, `slow_body`, `max_context_tokens`, `truncates_at`, `key`, `quota`, `output_tokens`, `cached_share`, `reasoning_tokens`, `count_marks`, `count_seconds`
     "#);
-    let planned = world.overnight(&["plan", "job.toml", "--set", "providers.p.simulate.latncy=1s"]);
-    assert!(planned.code == Some(3) && planned.stderr.contains("unknown field `latncy`"), "as a run: {planned:?}");
+    let wrong = ["latncy=1s", "limits={ rpm = 0 }", "noise=-1"].map(|pair| format!("providers.p.simulate.{pair}"));
+    let wrong = wrong.iter().flat_map(|pair| ["--set", pair]).collect::<Vec<_>>();
+    for command in ["run", "plan"] {
+        let told = refused(&world, &[&[command, "job.toml"][..], &wrong].concat(), 3);
+        for key in ["latncy: unknown field `latncy`", "limits: a limit of 0 lets nothing through", "noise: "] {
+            assert!(told.contains(&format!("--set: providers.p.simulate.{key}")), "{told}");
+        }
+    }
     world.write("job.toml", JOB.replace("Tag {{ text }}", "Tag {% if text %}"));
     assert_snapshot!(told(&[]), @r#"
     error: job.toml:6:1: tasks.tag: prompt, line 1: syntax error: unexpected end of input, expected end of block, near `Tag {% if text %}`

@@ -99,9 +99,15 @@ fn a_plan_that_dedupes_tells_what_is_left_to_pay() {
     let sim = SimServer::start(json!({}));
     let world = world(&sim, |job| job + "[run]\ndedupe = true\n");
     let text = world.overnight(&["plan", "job.toml"]).stdout;
-    assert!(text.contains("about $0.0008 with dedupe, about $0.0009 and at most $0.0018 without"), "{text}");
-    assert!(text.contains("run.dedupe saves 10 tokens in"), "{text}");
-    assert_eq!(plan(&world, &[])["dedupe"], true);
+    assert!(text.contains("about $0.0008, at most $0.0015 without retries"), "{text}");
+    assert!(text.contains("run.dedupe saves 10 tokens in, 50 out, about $0.0001"), "{text}");
+    // Seven calls of eight rows.
+    let told = plan(&world, &[]);
+    let share = &told["by_model"][0];
+    assert_eq!((&told["dedupe"], &told["seconds"], &share["rows"]), (&json!(true), &json!(7), &json!(8)));
+    assert_eq!((&share["input_tokens"], &share["seconds"]), (&json!(70), &json!(7)));
+    assert_eq!(share["output_tokens"], json!({"low": 7, "expected": 350, "high": 700}));
+    assert_eq!(share["cost_usd"]["expected"], json!(0.000_77));
 }
 
 #[test]
@@ -170,7 +176,7 @@ fn a_dry_run_is_a_plan_and_its_text_fits_the_page() {
     cost             about $0.0009, at most $0.0018 without retries
     input tokens     estimated by script
     duplicates       1 request like one before
-                     run.dedupe saves 10 tokens in, 50 out, about $0.0001
+                     run.dedupe would save 10 tokens in, 50 out, about $0.0001
     warning          environment variable P_KEY is not set; run needs it
 
      model  task  rows  in  out     cost  at most  time

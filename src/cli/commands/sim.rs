@@ -55,7 +55,13 @@ fn settings(pairs: &[String]) -> Result<SimSettings, String> {
         let (key, text) = pair.split_once('=').ok_or_else(|| format!("--set {pair}: KEY=VALUE is expected"))?;
         insert(&mut tree, key, value(text)).map_err(|()| format!("--set {pair}: {key} is no table"))?;
     }
-    serde_json::from_value(Value::Object(tree)).map_err(|error| format!("--set: {error}"))
+    SimSettings::from_table(&tree).map_err(|wrong| {
+        let told = wrong.into_iter().map(|(key, message)| match key {
+            Some(key) => format!("--set: {key}: {message}"),
+            None => format!("--set: {message}"),
+        });
+        told.collect::<Vec<_>>().join("\n")
+    })
 }
 
 fn value(text: &str) -> Value {

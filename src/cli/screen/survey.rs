@@ -63,16 +63,13 @@ fn effort(survey: &Survey, text: &mut Lines) {
     let (expected, most) = (total(|cost| cost.expected), total(|cost| cost.high));
     match expected.as_str() {
         "unknown" => text.add("cost", "unknown: the job has no price or no output limit for its models"),
-        known => {
-            let rest = format!("about {known}, at most {most} without retries");
-            let with = |less| format!("about {less} with dedupe, about {known} and at most {most} without");
-            text.add("cost", &deduped(survey).map_or(rest, with));
-        }
+        known => text.add("cost", &format!("about {known}, at most {most} without retries")),
     }
     tokens(survey, text);
     if survey.duplicates > 0 {
         text.add("duplicates", &format!("{} like one before", counted(survey.duplicates, "request")));
-        text.add("", &format!("run.dedupe saves {}", saved(&survey.dedupe_saves)));
+        let saves = if survey.dedupe { "run.dedupe saves" } else { "run.dedupe would save" };
+        text.add("", &format!("{saves} {}", saved(&survey.dedupe_saves)));
     }
     for share in survey.by_model.iter().filter(|share| share.cacheable.prefix_tokens >= WORTH_A_WORD) {
         let Cacheable { prefix_tokens, percent } = share.cacheable;
@@ -81,13 +78,6 @@ fn effort(survey: &Survey, text: &mut Lines) {
         text.add("same beginning", &what);
         text.add("", if share.cacheable.is_enough() { IS_CACHED } else { IS_NOT_CACHED });
     }
-}
-
-/// The cost that is left where what is the same is asked once, and all costs are known.
-fn deduped(survey: &Survey) -> Option<String> {
-    let saved = survey.dedupe_saves.cost_usd.filter(|_| survey.dedupe && survey.duplicates > 0)?;
-    let all = survey.by_model.iter().map(|share| share.cost_usd.expected).sum::<Option<Money>>()?;
-    Some(usd(all.saturating_sub(saved)))
 }
 
 /// A shorter beginning that requests share is what any prompt has.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::experience::{Experiences, Place};
-use super::share::{Asks, Duplicates, Share, params_tokens};
+use super::share::{Asks, Calls, Duplicates, Share, params_tokens};
 use super::{DedupeSaves, ModelShare, OverBudget, Refusal, Resend, Survey, Unsendable};
 use crate::engine::RunError;
 use crate::engine::budget::{Written, spent, word, written};
@@ -122,14 +122,17 @@ impl<'a> Pass<'a> {
     /// What is done and would be sent again because the job changed.
     pub(super) fn change(&self) -> Option<Change> {
         let difference = self.difference.as_ref().filter(|_| self.changed_rows > 0)?;
-        let cost = |(place, share): (&Place, &Share)| self.cost(*place, share).expected;
+        let cost = |(place, share): (&Place, &Share)| {
+            let (calls, _) = share.calls(self.experience.ratio(*place));
+            self.cost(*place, &calls).expected
+        };
         let cost = self.changed.iter().map(cost).sum::<Option<Money>>();
         Some(Change { rows: self.changed_rows, why: difference.words(), cost })
     }
 
-    fn cost(&self, place: Place, share: &Share) -> Range<Money> {
-        let (input, _) = share.input(self.experience.ratio(place));
-        share.output_tokens.cost(self.ground.plan.model(place.1).price.as_ref(), share.rows, &input)
+    fn cost(&self, place: Place, calls: &Calls) -> Range<Money> {
+        let price = self.ground.plan.model(place.1).price.as_ref();
+        calls.output.cost(price, calls.count, &calls.input)
     }
 
     fn refused(&self) -> Option<Refusal> {
@@ -150,14 +153,10 @@ impl<'a> Pass<'a> {
     pub(super) fn end(mut self) -> Survey {
         let shares = std::mem::take(&mut self.shares);
         let (mut loads, mut by_model, mut saves) = (BTreeMap::new(), Vec::new(), DedupeSaves::default());
-        let mut saved = Vec::new();
         for (place, mut share) in shares {
-            let load = self.load(place, &share);
+            let (told, load, saved) = self.share(place, &mut share);
             loads.entry(place.1).or_insert_with(Load::default).add(load);
-            let told = self.share(place, &mut share, load);
-            let one = self.saved(place, &told);
-            saves.add(&one);
-            saved.push(one.cost_usd.unwrap_or_default());
+            saves.add(&saved);
             by_model.push(told);
         }
         let plan = &self.ground.plan;
@@ -166,7 +165,7 @@ impl<'a> Pass<'a> {
             rows: self.rows,
             remaining: self.resend.all(),
             resend: self.resend,
-            over_budget: self.over_budget(&by_model, &saved),
+            over_budget: self.over_budget(&by_model),
             by_model,
             seconds,
             bound_by,
@@ -180,67 +179,58 @@ impl<'a> Pass<'a> {
         }
     }
 
-    fn load(&self, place: Place, share: &Share) -> Load {
-        let (input, _) = share.input(self.experience.ratio(place));
-        let output = share.output_tokens.expected.unwrap_or(0);
-        Load::new(share.rows, input.expected, output, &self.experience.get(place))
-    }
-
-    /// `saved`: what dedupe saves of each share.
-    fn over_budget(&self, shares: &[ModelShare], saved: &[Money]) -> Vec<OverBudget> {
+    fn over_budget(&self, shares: &[ModelShare]) -> Vec<OverBudget> {
         let job = &self.ground.plan.job;
         let ledger = self.ground.state().and_then(StateReader::ledger).cloned().unwrap_or_default();
         let now = jiff::Zoned::now();
-        let cost = |all: Money, saved: Money| if job.dedupe { all.saturating_sub(saved) } else { all };
         let of = |Written { key, max, task }: Written| {
             let name = task.map(|task| job.tasks[task].name.as_str());
-            let costs = shares.iter().zip(saved).filter(|(share, _)| name.is_none_or(|name| share.task == name));
+            let costs = shares.iter().filter(|share| name.is_none_or(|name| share.task == name));
             let (spent_usd, per) = (spent(&ledger, &Purpose::JOB, max.period, name, &now), word(max.period));
-            let expected_usd = costs.filter_map(|(share, saved)| Some(cost(share.cost_usd.expected?, *saved))).sum();
+            let expected_usd = costs.filter_map(|share| share.cost_usd.expected).sum();
             OverBudget { key, max_usd: max.amount, per, spent_usd, expected_usd }
         };
         written(job).map(of).filter(|one| one.spent_usd + one.expected_usd > one.max_usd).collect()
     }
 
-    fn share(&self, place: Place, share: &mut Share, load: Load) -> ModelShare {
+    /// What a share sends, how that weighs on its model, and what dedupe saves of it or would.
+    fn share(&self, place: Place, share: &mut Share) -> (ModelShare, Load, DedupeSaves) {
         let plan = &self.ground.plan;
         let (task, upstream) = place;
         let model = plan.model(upstream);
-        let (input, tokens) = share.input(self.experience.ratio(place));
+        let (all, tokens) = share.calls(self.experience.ratio(place));
+        let duplicates = share.duplicates(all.input.expected);
+        let sent = if plan.job.dedupe { all.without(duplicates) } else { all };
+        let output = sent.output.expected.unwrap_or(0);
+        let load = Load::new(sent.count, sent.input.expected, output, &self.experience.get(place));
         let (seconds, bound_by) = duration(plan, &BTreeMap::from([(upstream, load)]));
-        let Duplicates { calls, input_tokens } = share.duplicates(input.expected);
-        ModelShare {
+        let told = ModelShare {
             provider: plan.job.providers[model.provider].settings.name.clone(),
             model: model.wire.clone(),
             task: plan.tasks[task].name.to_string(),
             rows: share.rows,
-            input_tokens: input.expected,
+            input_tokens: sent.input.expected,
             tokens,
-            output_tokens: share.output_tokens,
-            cost_usd: self.cost(place, share),
+            output_tokens: sent.output,
+            cost_usd: self.cost(place, &sent),
             seconds,
             bound_by,
-            duplicates: calls,
-            duplicate_input_tokens: input_tokens,
-            cacheable: share.cacheable(input.expected),
-        }
+            duplicates: duplicates.calls,
+            cacheable: share.cacheable(all.input.expected),
+        };
+        (told, load, self.saved(place, &all, duplicates))
     }
 
     /// What one call for each of the requests that are alike would save.
-    fn saved(&self, place: Place, share: &ModelShare) -> DedupeSaves {
-        let (calls, input_tokens) = (share.duplicates, share.duplicate_input_tokens);
-        let price = self.ground.plan.model(place.1).price.as_ref();
-        let output = share.output_tokens.expected.map(|tokens| tokens * calls / share.rows.max(1));
-        let cost = Range { low: None, expected: output, high: None }
-            .cost(price, calls, &InputRange::of(input_tokens))
-            .expected;
-        let nothing = calls == 0;
-        DedupeSaves {
-            calls,
-            input_tokens,
-            output_tokens: if nothing { Some(0) } else { output },
-            cost_usd: if nothing { Some(Money::ZERO) } else { cost },
+    fn saved(&self, place: Place, all: &Calls, duplicates: Duplicates) -> DedupeSaves {
+        let Duplicates { calls, input_tokens } = duplicates;
+        if calls == 0 {
+            return DedupeSaves::default();
         }
+        let expected = all.output.expected.map(|tokens| tokens * calls / all.count);
+        let output = Range { low: None, expected, high: None };
+        let saved = Calls { count: calls, input: InputRange::of(input_tokens), output };
+        DedupeSaves { calls, input_tokens, output_tokens: expected, cost_usd: self.cost(place, &saved).expected }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::types::Payload;
 /// Sums over the rows that one task sends to one model.
 pub(super) struct Share {
     pub rows: u64,
-    pub output_tokens: Range<u64>,
+    output_tokens: Range<u64>,
     /// Bytes of the requests.
     bytes: u64,
     measure: Measure,
@@ -20,11 +20,36 @@ pub(super) struct Share {
     requests: Vec<(u64, u32)>,
 }
 
+/// Calls, and what they have together.
+#[derive(Clone, Copy)]
+pub(super) struct Calls {
+    pub count: u64,
+    pub input: InputRange,
+    pub output: Range<u64>,
+}
+
 /// Requests that are like one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Duplicates {
     pub calls: u64,
     pub input_tokens: u64,
+}
+
+impl Calls {
+    /// Where one answer does for all that are alike.
+    pub fn without(self, duplicates: Duplicates) -> Self {
+        let count = self.count - duplicates.calls;
+        let InputRange { low, expected, high } = self.input;
+        let left = expected.saturating_sub(duplicates.input_tokens);
+        let input = |tokens| part(tokens, left, expected);
+        let output = |tokens: Option<u64>| tokens.map(|tokens| part(tokens, count, self.count));
+        let Range { low: least, expected: mean, high: most } = self.output;
+        Self {
+            count,
+            input: InputRange { low: input(low), expected: left, high: input(high) },
+            output: Range { low: output(least), expected: output(mean), high: output(most) },
+        }
+    }
 }
 
 /// A row's request, as far as it counts here.
@@ -60,9 +85,10 @@ impl Share {
         self.requests.push((row.hash, u32::try_from(tokens).unwrap_or(u32::MAX)));
     }
 
-    /// The input tokens; `observed`: what the model's provider counted for each of ours.
-    pub fn input(&self, observed: Option<Ratio>) -> (InputRange, TokenSource) {
-        self.measure.input(observed)
+    /// One for each row; `observed`: what the model's provider counted for each of our tokens.
+    pub fn calls(&self, observed: Option<Ratio>) -> (Calls, TokenSource) {
+        let (input, source) = self.measure.input(observed);
+        (Calls { count: self.rows, input, output: self.output_tokens }, source)
     }
 
     /// What all requests begin with, where they have so many input tokens together.
@@ -148,8 +174,10 @@ mod tests {
         for hash in [1, 2, 1, 1, 3] {
             add(&mut share, r#"["some text of a row"]"#, hash);
         }
-        let (input, _) = share.input(None);
-        let told = share.duplicates(input.expected);
-        assert_eq!((told.calls, told.input_tokens), (2, input.expected * 2 / 5));
+        let (all, _) = share.calls(None);
+        let told = share.duplicates(all.input.expected);
+        assert_eq!((told.calls, told.input_tokens), (2, all.input.expected * 2 / 5));
+        let once = all.without(told);
+        assert_eq!((once.count, once.input.expected), (3, all.input.expected * 3 / 5));
     }
 }
