@@ -142,6 +142,7 @@ fn outcome(row: u64) -> LogLine {
     LogLine::Outcome(Box::new(OutcomeLine {
         call: row,
         key: Key([7; 16]),
+        asked_as: None,
         row,
         id_hash: Some(RowHash(row)),
         row_hash: Some(RowHash(row)),

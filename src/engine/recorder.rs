@@ -68,6 +68,13 @@ pub(super) struct Permits {
     pub window: Option<WindowPermit>,
 }
 
+/// The calls that a killed run for something else, such as a comparison, had out.
+fn words_on_others(lines: &[&AttemptLine]) -> Option<String> {
+    let run = lines.first()?.run;
+    let calls = if lines.len() == 1 { "1 call".to_owned() } else { format!("{} calls", lines.len()) };
+    Some(format!("run {run} was killed with {calls} out, which may have been billed: `report --run {run}` counts them"))
+}
+
 /// Whoever watches the run.
 pub type Watcher = Box<dyn FnMut(&Event) + Send>;
 
@@ -161,12 +168,16 @@ impl Recorder {
     }
 
     /// Tells what was found when the state directory was opened, and counts calls of a killed invocation whose end is not
-    /// known: they are this invocation's news.
-    pub fn opened(&mut self, notes: Vec<String>, possibly_billed: &[AttemptLine]) {
+    /// known: they are this invocation's news. Those of a run for something else are not among its figures.
+    pub fn opened(&mut self, mut notes: Vec<String>, possibly_billed: &[AttemptLine]) {
+        let runs = &self.store.ledger().runs;
+        let is_own = |line: &&AttemptLine| runs.iter().any(|run| run.run == line.run && run.is_for(&self.purpose));
+        let (own, others): (Vec<_>, Vec<_>) = possibly_billed.iter().partition(is_own);
+        notes.extend(words_on_others(&others));
         for message in notes {
             self.tell(&Event::Note { message, warning: true });
         }
-        for line in possibly_billed {
+        for line in own {
             self.progress.found_possibly_billed(line);
         }
         // Before the first row: a run that begins too late sends nothing.

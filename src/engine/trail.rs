@@ -162,8 +162,11 @@ impl Trail {
     /// The line of a row whose files cannot be read any more. They are what it is known by, so it has another key; and who
     /// asks the same may have them under another name.
     pub fn unread(self, key: Key, failure: Failure) -> Box<OutcomeLine> {
+        let asked_as = (!self.entries.is_empty()).then_some(self.key);
         let hashes = Hashes { request: None, ..self.hashes };
-        Self { key, hashes, ..self }.failed(failure)
+        let mut line = Self { key, hashes, ..self }.failed(failure);
+        line.asked_as = asked_as;
+        line
     }
 
     /// The line of a row that fails without a further call.
@@ -191,6 +194,7 @@ impl Trail {
         OutcomeLine {
             call: 0,
             key: self.key,
+            asked_as: None,
             row: self.row,
             id_hash: self.hashes.id,
             row_hash: Some(self.hashes.row),

@@ -90,7 +90,8 @@ impl SimSettings {
     /// # Errors
     /// Each key that is wrong, with what is wrong; `None` for what only shows in all of them together.
     pub fn from_table(table: &Map<String, Value>) -> Result<Self, Vec<(Option<String>, String)>> {
-        let read = |table: Map<String, Value>| Self::deserialize(Value::Object(table)).map_err(|error| error.to_string());
+        let read =
+            |table: Map<String, Value>| Self::deserialize(Value::Object(table)).map_err(|error| error.to_string());
         read(table.clone()).map_err(|whole| {
             let alone = |(key, value): (&String, &Value)| {
                 let error = read(Map::from_iter([(key.clone(), value.clone())])).err()?;

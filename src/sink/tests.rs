@@ -35,6 +35,7 @@ impl Sample {
             deduped: false,
             call: number,
             key: Key([0; 16]),
+            asked_as: None,
             row: number,
             run: 1,
             at: 0,

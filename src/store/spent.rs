@@ -49,7 +49,8 @@ pub(super) fn take_told<T>(
     line: &OutcomeLine,
     entry: impl Fn(&T) -> (u64, &TrailEntry),
 ) -> Vec<T> {
-    let Some(attempts) = rows.get_mut(&line.key) else { return Vec::new() };
+    let key = line.asked_as.unwrap_or(line.key);
+    let Some(attempts) = rows.get_mut(&key) else { return Vec::new() };
     let mut taken = Vec::new();
     for told in told(line) {
         let is_told = |attempt: &T| told.matches(entry(attempt).1);
@@ -57,7 +58,7 @@ pub(super) fn take_told<T>(
         taken.extend(own.or_else(|| attempts.iter().position(is_told)).map(|at| attempts.remove(at)));
     }
     if attempts.is_empty() {
-        rows.remove(&line.key);
+        rows.remove(&key);
     }
     taken
 }

@@ -229,6 +229,9 @@ pub struct OutcomeLine {
     pub call: CallNumber,
     /// The row's key.
     pub key: Key,
+    /// The key that its calls were made under, where that is another one: the files that were part of it are gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_as: Option<Key>,
     /// The row's record number when it ran.
     pub row: u64,
     /// Of the row's own id, where it has one: the same id under another key is a row that was edited, or another job.

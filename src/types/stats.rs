@@ -297,6 +297,12 @@ pub struct RunTotals {
 }
 
 impl RunTotals {
+    /// Whether it is a run for this.
+    #[must_use]
+    pub fn is_for(&self, purpose: &Purpose) -> bool {
+        self.kind == purpose.kind && self.about == purpose.about
+    }
+
     /// From its begin to its end, or to the last that is known of the job, in milliseconds.
     #[must_use]
     pub fn elapsed_ms(&self, told_at: Option<u64>) -> u64 {
@@ -380,9 +386,8 @@ impl Ledger {
 
     /// The last run for this.
     #[must_use]
-    pub fn last_for(&self, Purpose { kind, about }: &Purpose) -> Option<&RunTotals> {
-        let is_for_it = |run: &&RunTotals| run.kind == *kind && run.about == *about;
-        self.runs.iter().filter(is_for_it).max_by_key(|run| run.run)
+    pub fn last_for(&self, purpose: &Purpose) -> Option<&RunTotals> {
+        self.runs.iter().filter(|run| run.is_for(purpose)).max_by_key(|run| run.run)
     }
 
     fn last(&self, kind: RunKind) -> Option<&RunTotals> {

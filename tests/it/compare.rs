@@ -262,6 +262,27 @@ fn a_comparison_that_is_killed_goes_on_and_pays_nothing_twice() {
 }
 
 #[test]
+fn calls_that_a_killed_comparison_lost_are_its_own_and_not_the_next_runs() {
+    let sim = SimServer::start(json!({}));
+    let world = world(&sim, "quick", "");
+    world.write("job.toml", job(&sim, "quick", "", "").replace("slow-60", "slow-60000"));
+    let run = Running::start(&world, &["compare", "job.toml", "--models", "slow,half", "--sample", "3"]);
+    let log = world.path(".overnight/job/results.log");
+    wait_until("its run is on record, and the slow calls are out", || {
+        let begun = std::fs::read_to_string(&log).is_ok_and(|log| log.contains("\"compare\""));
+        begun && requests_by_model(&sim).get("slow-60000") == Some(&3)
+    });
+    assert_eq!(run.kill().code, None);
+    let ran = world.overnight(&["run", "job.toml", "--json"]);
+    assert_eq!((ran.code, &ran.summary()["possibly_billed"]["attempts"]), (Some(0), &json!(0)), "{ran:?}");
+    let report = |run: &str| world.overnight(&["report", "job.toml", "--run", run, "--json"]).summary();
+    let [lost, none] = ["1", "2"].map(|run| report(run)["possibly_billed"]["attempts"].as_u64().unwrap());
+    assert!((3..=6).contains(&lost) && none == 0, "{lost} {none}");
+    let told = format!("run 1 was killed with {lost} calls out, which may have been billed: `report --run 1` counts");
+    assert!(ran.stderr.contains(&told), "{ran:?}");
+}
+
+#[test]
 fn an_interrupted_comparison_says_so_and_its_books_are_kept() {
     let sim = SimServer::start(json!({ "latency": "20ms" }));
     let world = world(&sim, "quick", "");

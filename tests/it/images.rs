@@ -173,6 +173,20 @@ async fn a_row_whose_image_goes_away_while_it_waits_is_not_sent_and_comes_again_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_row_that_loses_its_image_behind_a_failed_try_tells_that_try_once() {
+    let mut night = slideshow(&["a.png"], "");
+    let script = json!([{ "from": 1, "to": 1, "fault": "server_error" }]);
+    let p = night.provider("p", json!({ "latency": "10s", "script": script }));
+    let a = night.world.path("a.png");
+    let summary = run_and(&night, || fs::remove_file(&a).unwrap()).await;
+    assert_eq!((summary.exit_code, summary.attempts, &night.errors()[0]["attempts"]), (4, 1, &json!(1)));
+    night.world.write("a.png", [PNG, b"a.png"].concat());
+    let again = night.run().await;
+    assert_eq!((again.exit_code, again.attempts, p.sent()), (0, 1, 2));
+    assert_eq!(night.results()[0]["attempts"], 1, "the first try is told in the row that failed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_asks_for_others_too_and_loses_its_image_leaves_the_asking_to_them() {
     let mut night = slideshow(&["a.png", "b.png", "c.png"], "dedupe = true");
     night.world.write("c.png", night.world.read_bytes("b.png"));

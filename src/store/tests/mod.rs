@@ -64,6 +64,7 @@ fn outcome(row: u64, key: u8) -> OutcomeLine {
         deduped: false,
         call: row,
         key: Key([key; 16]),
+        asked_as: None,
         row,
         run: 1,
         at: AT + row,
