@@ -39,6 +39,10 @@ const ABOUT: f64 = 3.0;
 /// After so many it is clear whether they are.
 const CLEAR: f64 = 12.0;
 
+/// Where refusals at random are let pass, a higher rate serves more: so many times the lower one, after a minute. Where it
+/// does not, both were above a limit.
+const MORE: f64 = 1.1;
+
 /// So many refusals in a row, each after a lesson, are no chance, nor is a larger share of them.
 const BY_CHANCE: u32 = 1;
 const MOST_NOISE: f64 = 0.1;
@@ -63,6 +67,16 @@ pub(super) struct Caution {
     measured: Option<Instant>,
     /// Refusals that have other reasons than the rate.
     noise: Noise,
+    /// Whether that is so shows soon.
+    trial: Option<Trial>,
+}
+
+/// A low rate was given up, as refusals there were taken for chance.
+#[derive(Debug)]
+struct Trial {
+    began: Instant,
+    low: f64,
+    served: f64,
 }
 
 /// Calls and refusals at some rates.
@@ -90,6 +104,8 @@ struct Slower {
     first: f64,
     stepped: Instant,
     fall: Fall,
+    /// The rate that the last lesson was about, as long as nothing was refused since.
+    refused_at: Option<f64>,
 }
 
 /// A rate on its way down.
@@ -153,6 +169,7 @@ impl Caution {
             best: None,
             measured: None,
             noise: Noise::default(),
+            trial: None,
         }
     }
 
@@ -162,6 +179,9 @@ impl Caution {
         self.served.end(place, 1, 1);
         self.answered = true;
         self.count(now, false);
+        if let Some(trial) = &mut self.trial {
+            trial.served += 1.0;
+        }
         if self.measured.is_none_or(|at| now.saturating_duration_since(at) >= MEASURED_EACH) {
             self.measured = Some(now);
             let served = self.served_a_minute(now);
@@ -190,8 +210,18 @@ impl Caution {
     /// A call that was sent then was refused, although all limits that are known allowed it.
     pub(super) fn refused(&mut self, now: Instant, sent_at: Instant) {
         self.count(now, true);
+        self.judge(now);
         if !self.noise.takes() && self.learnt_at.is_none_or(|learnt_at| sent_at > learnt_at) {
             self.learn(now);
+        }
+    }
+
+    /// Ends the trial of a minute in which more was asked: chance would have served more.
+    fn judge(&mut self, now: Instant) {
+        let since = |trial: &Trial| now.saturating_duration_since(trial.began);
+        let Some(trial) = self.trial.take_if(|trial| since(trial) >= CLEARED) else { return };
+        if trial.served * 60.0 < trial.low * MORE * since(&trial).as_secs_f64() {
+            self.noise = Noise::default();
         }
     }
 
@@ -209,14 +239,17 @@ impl Caution {
         if let Some(slower) = &mut self.slower {
             if let Some(noise) = slower.fall.noise() {
                 self.noise.learn(noise);
+                self.trial = Some(Trial { began: now, low: slower.a_minute, served: 0.0 });
                 self.slower = None;
                 return;
             }
             if slower.fall.is_open(now) {
+                slower.refused_at = None;
                 return;
             }
             // It was found to be too much, whatever was served before.
             self.best = Some((slower.a_minute, now));
+            slower.refused_at = Some(slower.a_minute);
             slower.go(slower.a_minute * LEFT, now);
             return;
         }
@@ -229,7 +262,8 @@ impl Caution {
         let a_minute = (served * LEFT).max(1.0);
         let budget = Budget::a_minute(RateUnit::Requests, whole(a_minute));
         let first = served.max(1.0);
-        self.slower = Some(Slower { budget, a_minute, first, stepped: now, fall: Fall::from(first) });
+        let fall = Fall::from(first);
+        self.slower = Some(Slower { budget, a_minute, first, stepped: now, fall, refused_at: Some(first) });
     }
 
     pub(super) fn check(&mut self, now: Instant) -> Option<Instant> {
@@ -244,6 +278,7 @@ impl Caution {
             let calm = self.learnt_at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             let creep = CREEP * (calm.as_secs_f64() / 60.0).max(1.0);
             slower.go(slower.a_minute * (1.0 + creep * since.as_secs_f64() / 60.0), now);
+            slower.begin_anew();
             if slower.a_minute >= slower.first * FORGOTTEN {
                 self.slower = None;
                 return None;
@@ -273,6 +308,15 @@ impl Caution {
 }
 
 impl Slower {
+    /// Where it came back in peace to the rate that was refused, less has helped: what follows is another fall. A limit is
+    /// run into time and again, and refusals at one of today are no more frequent than those at one of an hour ago.
+    fn begin_anew(&mut self) {
+        if self.refused_at.is_some_and(|refused_at| self.a_minute >= refused_at) {
+            self.refused_at = None;
+            self.fall = Fall::from(self.a_minute);
+        }
+    }
+
     fn go(&mut self, a_minute: f64, now: Instant) {
         self.a_minute = a_minute.max(1.0);
         self.stepped = now;
