@@ -31,7 +31,7 @@ pub(super) struct Caller<'a> {
     pub worst_cost: Option<Money>,
     /// What is left of the row's own time.
     pub left: Duration,
-    /// The model has not failed the row before.
+    /// No model of the provider has failed the row before.
     pub first_failure: bool,
     /// Told when another call has answered the row first.
     pub cut: &'a Notify,
@@ -53,6 +53,13 @@ pub(super) struct Called {
     pub standing: Standing,
     /// It was sent to see whether a model that was down is back.
     pub probe: bool,
+}
+
+impl Called {
+    /// Whether the model was down when it was sent, or was found to be by its end.
+    pub fn met_outage(&self) -> bool {
+        self.standing == Standing::Open || self.probe
+    }
 }
 
 /// Why a call was not sent after all.

@@ -237,7 +237,7 @@ impl Life {
             need: outgoing.need,
             worst_cost: outgoing.worst_cost,
             left: outgoing.upstream.row_timeout.saturating_sub(self.spent),
-            first_failure: self.walk.tries(outgoing.at).counted == 0,
+            first_failure: self.walk.has_failed_nowhere(outgoing.at, &shared.upstreams),
             cut,
             rules: shared.plan.job.tasks[self.request.task].answer.as_ref().map(|answer| &answer.rules),
             reask: !self.walk.look(outgoing.at).turns.is_empty(),

@@ -14,9 +14,9 @@
 //!   (what a budget needs), `connect` (from providers to `upstream`s).
 //! - A run: `run`, which starts `feed` (with `matching`, `window`, and `lagging` for rows that were passed over) and
 //!   `recorder` (with `progress`, `board`, `stream`, `sources` of prices), and writes the `output`.
-//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `reading` (whether the server
-//!   read all of a prompt), `hedge` (a second one beside a slow one), `trail` (what it tells), on what all rows share:
-//!   `shared`, `budget`, `dedupe`.
+//! - A row: `worker` (its life), `walk` (its route), `visit` (one model), `call` (one call), `blame` (whose fault a
+//!   failure is), `reading` (whether the server read all of a prompt), `hedge` (a second one beside a slow one), `trail`
+//!   (what it tells), on what all rows share: `shared`, `budget`, `dedupe`.
 //! - Several models: `compare`, which is a run too.
 //! - When it ends: `rules`, `shutdown`, `control`, `lock`.
 //! - Before one: `batch` (which models an OpenAI Batch file asks).
@@ -25,6 +25,7 @@
 mod asking;
 mod batch;
 mod before;
+mod blame;
 mod board;
 mod bounds;
 mod budget;

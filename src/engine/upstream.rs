@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
+use super::blame::Hopes;
 use super::estimate::{self, Room};
 use super::prepare::Request;
 use super::reading::Reading;
@@ -50,6 +51,8 @@ pub(super) struct Member {
     /// Its address and the name of its key's variable.
     name: String,
     health: Health,
+    /// When the last call that it answered well was sent.
+    answered_one_of: Mutex<Option<Instant>>,
     /// Shared by the models of a provider: a wrong key is wrong for all.
     provider_health: Arc<Health>,
     removed: OnceLock<Failure>,
@@ -57,7 +60,14 @@ pub(super) struct Member {
 
 impl Member {
     pub fn new(provider: Arc<dyn Provider>, name: String, provider_health: Arc<Health>) -> Self {
-        Self { provider, name, health: Health::default(), provider_health, removed: OnceLock::new() }
+        Self {
+            provider,
+            name,
+            health: Health::default(),
+            answered_one_of: Mutex::default(),
+            provider_health,
+            removed: OnceLock::new(),
+        }
     }
 
     fn health_for(&self, kind: FailureKind) -> &Health {
@@ -90,6 +100,8 @@ pub(super) struct Upstream {
     last_fault: Mutex<Option<Failure>>,
     /// Where it is a server of one's own: whether it reads all of what it is sent.
     pub reading: Option<Reading>,
+    /// Rows that may yet show that it is well.
+    pub hopes: Hopes,
     /// How long calls took, where somebody asks.
     latency: Option<Mutex<Latency>>,
 }
@@ -124,6 +136,7 @@ impl Upstream {
             given_up: OnceLock::new(),
             last_fault: Mutex::default(),
             reading: job.providers[model.provider].free.then(Reading::default),
+            hopes: Hopes::default(),
             latency: parts.hedge.then(Mutex::default),
         }
     }
@@ -178,6 +191,14 @@ impl Upstream {
         let member = &self.members[member];
         member.health.good();
         member.provider_health.good();
+        let mut youngest = member.answered_one_of.lock().unwrap_or_else(PoisonError::into_inner);
+        *youngest = (*youngest).max(Instant::now().checked_sub(after));
+    }
+
+    /// Whether the member has answered a call well that was sent after this moment.
+    pub fn answered_since(&self, member: usize, sent_at: Instant) -> bool {
+        let youngest = self.members[member].answered_one_of.lock().unwrap_or_else(PoisonError::into_inner);
+        youngest.is_some_and(|youngest| youngest > sent_at)
     }
 
     /// A call took so long, or was given up by then: one that was cut is not forgotten, or a model that has become slow

@@ -9,6 +9,7 @@ use futures::future::select_all;
 use tokio::time::Instant;
 
 use super::asking::{Turn, reask};
+use super::blame::{is_servers_fault, may_be_rows_fault};
 use super::budget::{Refused, Reservation};
 use super::call::{Called, NotSent, Rejected};
 use super::hedge::Outgoing;
@@ -20,13 +21,17 @@ use super::upstream::Upstream;
 use super::walk::Tries;
 use super::worker::{LastCall, Life, Visit};
 use crate::event::StopReason;
-use crate::limit::{Admission, Need, Refusal, Standing};
+use crate::limit::{Admission, Need, Refusal};
 use crate::provider::{CallError, ModelRequest};
 use crate::retry::{History, Next, OnInvalid, decide};
 use crate::types::{Failure, FailureKind, Money};
 
 /// What is known of an outage is looked at again this often, by each row that waits for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// A row steps back by so much for each call of its own that met an outage, up to so many: another one probes next.
+const STEP_BACK: Duration = Duration::from_millis(50);
+const STEPS: u32 = 20;
 
 /// Why a wait in line ended without an admission.
 enum Detour {
@@ -215,12 +220,27 @@ impl Life {
             biased;
             () = self.shared.stop.draining() => Err(Detour::Stopped),
             () = self.shared.pause.begun() => Err(Detour::Paused),
-            admitted = upstream.gate.admit(need, Some(patience)) => admitted.map_err(|refusal| match refusal {
+            admitted = self.admitted(at, upstream, need, patience) => admitted.map_err(|refusal| match refusal {
                 Refusal::Closed => Detour::Closed,
                 Refusal::Down | Refusal::Away { .. } => Detour::Refused,
             }),
             () = any_usable(&self.shared, &before, patience) => Err(Detour::Reopened),
         }
+    }
+
+    /// Admitted at its turn: what one row meets may be its own fault, so those that have probed less come first.
+    async fn admitted(
+        &self,
+        at: usize,
+        upstream: &Upstream,
+        need: Need,
+        patience: Duration,
+    ) -> Result<Admission, Refusal> {
+        let steps = self.walk.tries(at).in_vain.min(STEPS);
+        if steps > 0 && upstream.gate.down_since().is_some() {
+            tokio::time::sleep(STEP_BACK * steps).await;
+        }
+        upstream.gate.admit(need, Some(patience)).await
     }
 
     /// Waits until some model of the route can be asked again; false where the row is left instead, as the run stops or
@@ -260,7 +280,6 @@ impl Life {
     /// Counts a failure and asks `decide` what follows. A failure of a model that is down is not the row's.
     fn next_step(&mut self, at: usize, upstream: &Upstream, called: &Called, error: &CallError, member: usize) -> Step {
         let kind = error.failure.kind;
-        let down = called.standing == Standing::Open || called.probe;
         let turn = called.rejected.as_ref().and_then(|rejected| self.reask(at, upstream, rejected));
         let answer = self.shared.plan.job.tasks[self.request.task].answer.as_ref();
         let (stop, own) = (self.walk.stop(at), &self.request.params);
@@ -273,23 +292,26 @@ impl Life {
             truncated: called.rejected.as_ref().is_some_and(|rejected| rejected.truncated),
             ..count(tries, upstream, error, member)
         };
-        if down && (is_servers_fault(kind) || kind == FailureKind::RateLimited) {
+        self.walk.stop(at).tries.in_vain += u32::from(called.met_outage());
+        if called.met_outage() && (is_servers_fault(kind) || kind == FailureKind::RateLimited) {
             upstream.note_fault(&error.failure);
         }
-        if down && is_servers_fault(kind) {
+        if is_servers_fault(kind) && !self.is_rows_own(at, upstream, called, error, member) {
+            let tries = &mut self.walk.stop(at).tries;
             tries.counted -= 1;
             tries.timeouts -= u32::from(kind == FailureKind::Timeout);
             return Step::PassBy;
         }
         match decide(kind, &history, &self.shared.plan.job.retry, &mut fastrand::f64) {
             Next::Requeue => {
-                tries.counted -= u32::from(kind != FailureKind::RateLimited);
+                self.walk.stop(at).tries.counted -= u32::from(kind != FailureKind::RateLimited);
                 Step::Again { pause: Duration::ZERO }
             }
             Next::Reask => {
-                tries.counted -= 1;
-                tries.reasks += 1;
-                self.walk.stop(at).turns.extend(turn);
+                let stop = self.walk.stop(at);
+                stop.tries.counted -= 1;
+                stop.tries.reasks += 1;
+                stop.turns.extend(turn);
                 Step::Again { pause: Duration::ZERO }
             }
             Next::RetryAfter(pause) if self.spent + pause >= upstream.row_timeout => {
@@ -303,6 +325,30 @@ impl Life {
                 Step::Removed
             }
         }
+    }
+
+    /// Whether the row is to blame for a failure that may be the server's. While that is up it is, for all that is known.
+    fn is_rows_own(
+        &mut self,
+        at: usize,
+        upstream: &Upstream,
+        called: &Called,
+        error: &CallError,
+        member: usize,
+    ) -> bool {
+        if !may_be_rows_fault(error) {
+            return !called.met_outage();
+        }
+        let kind = error.failure.kind;
+        let beside = self.walk.failed_beside(at, &self.shared.upstreams);
+        let blame = &mut self.walk.stop(at).blame;
+        if called.met_outage() {
+            return blame.is_own(upstream, kind, beside);
+        }
+        if let Some(sent_at) = Instant::now().checked_sub(called.record.latency) {
+            blame.suspect(kind, member, sent_at);
+        }
+        true
     }
 
     /// What the model is told of its last answer; `None` where nothing was said, or the conversation would be too long.
@@ -380,18 +426,6 @@ fn count(tries: &mut Tries, upstream: &Upstream, error: &CallError, member: usiz
         may_reask: false,
         truncated: false,
     }
-}
-
-/// Whether a failure tells of the server whoever asks.
-fn is_servers_fault(kind: FailureKind) -> bool {
-    matches!(
-        kind,
-        FailureKind::Overloaded
-            | FailureKind::ServerError
-            | FailureKind::Timeout
-            | FailureKind::Connection
-            | FailureKind::MalformedReply
-    )
 }
 
 /// Returns once one of these models can be asked; of none, never.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::asking::{Asking, Turn};
+use super::blame::{Blame, is_servers_fault};
 use super::estimate::input_tokens;
 use super::plan::Choice;
 use super::prepare::Request;
@@ -32,8 +33,11 @@ pub(super) struct WalkStop {
     /// Its answers that were not valid, of which it is told.
     pub turns: Vec<Turn>,
     pub tries: Tries,
+    pub blame: Blame,
     /// It has failed the row for good.
     spent: bool,
+    /// How, if it was not too short for the row.
+    failed_by: Option<FailureKind>,
     /// It was passed by on this round, as it could not be asked.
     passed_by: bool,
 }
@@ -46,6 +50,8 @@ pub(super) struct Tries {
     /// Those that failed by what counts, for `decide`.
     pub counted: u32,
     pub timeouts: u32,
+    /// Calls that met an outage.
+    pub in_vain: u32,
     /// How often it was asked again with what was wrong.
     pub reasks: u32,
 }
@@ -60,10 +66,15 @@ impl WalkStop {
     pub fn is_outdated(&self) -> bool {
         self.way != self.asking.now()
     }
+
+    fn spend(&mut self) {
+        self.spent = true;
+        self.blame.lose_hope();
+    }
 }
 
 impl Walk {
-    pub fn new<'a>(route: impl Iterator<Item = &'a Choice>) -> Self {
+    pub fn new<'a>(route: impl Iterator<Item = &'a Choice>, upstreams: &[Upstream]) -> Self {
         let stop = |choice: &Choice| WalkStop {
             upstream: choice.upstream,
             params: Arc::clone(&choice.params),
@@ -71,7 +82,9 @@ impl Walk {
             way: choice.asking.now(),
             turns: Vec::new(),
             tries: Tries::default(),
+            blame: Blame::none(upstreams[choice.upstream].hopes.one()),
             spent: false,
+            failed_by: None,
             passed_by: false,
         };
         Self { stops: route.map(stop).collect(), last: None, too_small: Vec::new(), left_out: false }
@@ -95,6 +108,19 @@ impl Walk {
 
     pub fn tries(&self, at: usize) -> &Tries {
         &self.stops[at].tries
+    }
+
+    /// Whether a failure would be the row's first: neither this model nor another one of its provider has failed it.
+    pub fn has_failed_nowhere(&self, at: usize, upstreams: &[Upstream]) -> bool {
+        self.stops[at].tries.counted == 0 && self.failed_beside(at, upstreams).is_none()
+    }
+
+    /// How another model of the same provider has failed the row for good, where that tells of a server: what one of them
+    /// cannot take the next one rarely can.
+    pub fn failed_beside(&self, at: usize, upstreams: &[Upstream]) -> Option<FailureKind> {
+        let provider = |at: usize| upstreams[self.stops[at].upstream].provider_index;
+        let others = (0..self.stops.len()).filter(|other| *other != at && provider(*other) == provider(at));
+        others.filter_map(|other| self.stops[other].failed_by).find(|kind| is_servers_fault(*kind))
     }
 
     /// Models behind this one that the row may be sent to beside it: not those that share its server's line.
@@ -128,7 +154,7 @@ impl Walk {
             return false;
         }
         if upstream.is_too_long(request, &stop.params) {
-            stop.spent = true;
+            stop.spend();
             let context = upstream.context_in_words(request, &stop.params);
             self.too_small.push(format!("{} ({context})", upstream.wire));
             return false;
@@ -140,7 +166,8 @@ impl Walk {
     pub fn leave(&mut self, at: usize, failure: Option<Failure>) {
         match failure {
             Some(failure) => {
-                self.stops[at].spent = true;
+                self.stops[at].spend();
+                self.stops[at].failed_by = Some(failure.kind);
                 self.last = Some(failure);
             }
             None => self.left_out = true,

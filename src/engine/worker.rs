@@ -54,7 +54,7 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
                     Share::Left => return,
                 },
             };
-            let walk = Walk::new(shared.plan.tasks[request.task].choices(request.model));
+            let walk = Walk::new(shared.plan.tasks[request.task].choices(request.model), &shared.upstreams);
             let spent = Duration::ZERO;
             let life = Life { shared, request, walk, row, key, trail, record, has_answer, lead, window, spent };
             Box::new(life).run().await;

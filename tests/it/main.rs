@@ -46,6 +46,7 @@
 //! - `scenarios`: hundreds of nights by chance, each run to its end, with every promise checked after each run
 //! - `secrets`: keys stand in no file and on no screen
 //! - `signals`: SIGINT, SIGTERM and SIGHUP drain, a second one cuts, and the same command goes on
+//! - `tail`: the last rows of a job: what fails them, and what is waited for
 //! - `totals`: the report equals the bill
 //! - `truth`: what must hold of results, log and bill, however often a job was interrupted
 //! - `validate`: answers that must fit a schema or a rule, and what follows from those that do not
@@ -100,6 +101,7 @@ mod run;
 mod scenarios;
 mod secrets;
 mod signals;
+mod tail;
 mod totals;
 mod truth;
 mod validate;
