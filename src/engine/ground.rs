@@ -102,7 +102,7 @@ impl Ground {
     /// What is on record, as a run would find it.
     pub fn record(&self) -> Result<Record, RunError> {
         let Some(state) = &self.state else {
-            let matching = Matching::nothing()?;
+            let matching = Matching::nothing();
             return Ok(Record { matching, run_offset: None, known: Some(Known::default()) });
         };
         if let Some((order, run_offset)) = state.order_for(self.plan.identity(&self.input))? {

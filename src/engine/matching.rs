@@ -1,13 +1,16 @@
 //! How a row finds its outcome: by its number while input and job are as they were, by its key else, and where answers are
-//! kept after a change of the job, by its id and the values that were used.
+//! kept after a change of the job, by its id and the values that were used. Of an input that changed behind some row, those
+//! before it are still found by their number.
 
 use super::RunError;
 use super::key::{used_hash, whole_row_hash};
 use super::plan::Plan;
 use super::prepare::{Prepared, What, prepare};
 use crate::job::OnChange;
-use crate::source::{Input, Record};
-use crate::store::{End, KeptIndex, KeyIndex, MadeOf, OrderReader, OrderState, Owner, StateDir, StateReader, Store};
+use crate::source::{Input, Marks, Record};
+use crate::store::{
+    Beginning, End, KeptIndex, KeyIndex, MadeOf, OrderReader, OrderState, Owner, StateDir, StateReader, Store,
+};
 use crate::types::{ImageFile, Key, RowHash};
 
 /// How a row finds its outcome.
@@ -20,6 +23,8 @@ pub(super) enum Matching {
 
 /// All outcomes that a row may find.
 pub(super) struct ByKey {
+    /// What rows at the beginning of the input have by their number, as they were there before; the others find the rest.
+    beginning: Option<OrderReader>,
     index: KeyIndex,
     /// Where answers outlast a change of the job.
     kept: Option<KeptIndex>,
@@ -28,18 +33,54 @@ pub(super) struct ByKey {
 impl Matching {
     /// As a run finds them, or who else holds the lock.
     pub fn of_run(plan: &Plan, input: &Input, state: &StateDir, store: &mut Store) -> Result<Self, RunError> {
-        match store.order_for(plan.identity(input))? {
+        let identity = plan.identity(input);
+        if store.resume_order(identity)? {
+            return Ok(Self::ByNumber(store.order()?));
+        }
+        if let Some(before) = beginning(plan, input, state, store)?
+            && let Some((others, claimed)) = store.carry_order(identity, &before)?
+        {
+            return Self::behind(plan, others, &claimed, state, store);
+        }
+        match store.order_for(identity)? {
             OrderState::Matched => Ok(Self::ByNumber(store.order()?)),
-            OrderState::Unmatched => Self::by_key(plan, state, store),
+            OrderState::Unmatched => {
+                let index = KeyIndex::build(store.outcomes())?;
+                Self::over(plan, index, &StateReader::beside(state, store)?)
+            }
         }
     }
 
-    /// The same from the first row on, for a pass of its own.
-    pub fn again(&self, plan: &Plan, state: &StateDir, store: &mut Store) -> Result<Self, RunError> {
+    /// The same from the first row on, for a pass of its own beside one that has not begun.
+    pub fn again(&self, store: &mut Store) -> Result<Self, RunError> {
         match self {
             Self::ByNumber(_) => Ok(Self::ByNumber(store.order()?)),
-            Self::ByKey(_) => Self::by_key(plan, state, store),
+            Self::ByKey(by_key) => {
+                let ByKey { beginning, index, kept } = &**by_key;
+                let beginning = beginning.as_ref().map(|_| store.order()).transpose()?;
+                Ok(Self::ByKey(Box::new(ByKey { beginning, index: index.clone(), kept: kept.clone() })))
+            }
         }
+    }
+
+    /// By number where the order tells; the others by key among what that leaves.
+    fn behind(
+        plan: &Plan,
+        others: KeyIndex,
+        claimed: &[u64],
+        state: &StateDir,
+        store: &mut Store,
+    ) -> Result<Self, RunError> {
+        let beginning = store.order()?;
+        if others.is_empty() {
+            return Ok(Self::ByNumber(beginning));
+        }
+        let mut by_key = ByKey::over(plan, others, &StateReader::beside(state, store)?)?;
+        if let Some(kept) = &mut by_key.kept {
+            kept.strike_all(claimed);
+        }
+        by_key.beginning = Some(beginning);
+        Ok(Self::ByKey(Box::new(by_key)))
     }
 
     /// As one that only reads finds them.
@@ -51,22 +92,14 @@ impl Matching {
         Self::over(plan, index, state)
     }
 
-    fn by_key(plan: &Plan, state: &StateDir, store: &Store) -> Result<Self, RunError> {
-        Self::over(plan, KeyIndex::build(store.outcomes())?, &StateReader::beside(state, store)?)
-    }
-
     /// By this index, and by what is kept beside it.
     pub fn over(plan: &Plan, index: KeyIndex, state: &StateReader) -> Result<Self, RunError> {
-        let kept = match plan.job.on_change {
-            OnChange::Keep => Some(KeptIndex::build(state.outcomes()?)?),
-            OnChange::Resend | OnChange::Stop => None,
-        };
-        Ok(Self::ByKey(Box::new(ByKey { index, kept })))
+        Ok(Self::ByKey(Box::new(ByKey::over(plan, index, state)?)))
     }
 
     /// Where nothing is on record.
-    pub fn nothing() -> Result<Self, RunError> {
-        Ok(Self::ByKey(Box::new(ByKey { index: KeyIndex::build(std::iter::empty())?, kept: None })))
+    pub fn nothing() -> Self {
+        Self::ByKey(Box::new(ByKey { beginning: None, index: KeyIndex::default(), kept: None }))
     }
 
     /// Whether rows of this key may find something that only a pass over those before them can tell.
@@ -83,6 +116,9 @@ impl Matching {
         match self {
             Self::ByNumber(order) => Ok((order.get(record.number)?, None)),
             Self::ByKey(by_key) => {
+                if let Some(end) = by_key.by_number(record.number)? {
+                    return Ok((Some(end), None));
+                }
                 let prepared = prepare(plan, record);
                 Ok((by_key.take(plan, record, &prepared), Some(prepared)))
             }
@@ -91,6 +127,18 @@ impl Matching {
 }
 
 impl ByKey {
+    fn over(plan: &Plan, index: KeyIndex, state: &StateReader) -> Result<Self, RunError> {
+        let kept = match plan.job.on_change {
+            OnChange::Keep => Some(KeptIndex::build(state.outcomes()?)?),
+            OnChange::Resend | OnChange::Stop => None,
+        };
+        Ok(Self { beginning: None, index, kept })
+    }
+
+    fn by_number(&mut self, row: u64) -> Result<Option<End>, RunError> {
+        Ok(self.beginning.as_mut().map(|order| order.get(row)).transpose()?.flatten())
+    }
+
     fn take(&mut self, plan: &Plan, record: &Record, prepared: &Prepared) -> Option<End> {
         let found = self.index.take(prepared.key);
         let Some(kept) = &mut self.kept else { return found };
@@ -102,6 +150,19 @@ impl ByKey {
         }
         values.into_iter().find_map(|values| kept.take(owner, values)).or(found)
     }
+}
+
+/// What today's input has in common with the one that the order on disk was made of, where that was marked.
+fn beginning(plan: &Plan, input: &Input, state: &StateDir, store: &Store) -> Result<Option<Beginning>, RunError> {
+    let Some(marks) = state.marks()?.as_deref().and_then(Marks::decode) else { return Ok(None) };
+    let identity = plan.identity_with(&marks.fingerprint());
+    // Of another job, or of an input in between: its files need not be read.
+    if store.order_identity() != Some(identity) {
+        return Ok(None);
+    }
+    let rows = input.records_in_common(&marks).map_err(RunError::Input)?;
+    let is_known = rows > 0 && input.is_as_opened().map_err(RunError::Input)?;
+    Ok(is_known.then_some(Beginning { identity, rows }))
 }
 
 /// Whose answers a row may keep, and the hashes of its values that such an answer may have.

@@ -156,12 +156,21 @@ impl Plan {
 
     /// What decides which row makes which request: while it stays, rows are matched by their number.
     pub fn identity(&self, input: &Input) -> [u8; 16] {
-        let job = self.keyed_by.as_ref().map_or(&self.job, |plan| &plan.job);
-        let (input, job) = (input.fingerprint(), job.identity());
+        self.identity_with(&input.fingerprint())
+    }
+
+    /// The same with an input of this fingerprint.
+    pub fn identity_with(&self, input: &[u8]) -> [u8; 16] {
+        let job = self.keyed_by.as_ref().map_or(&self.job, |plan| &plan.job).identity();
         match self.unmatched {
-            None => identity(&[&input, &job]),
-            Some(number) => identity(&[&input, &job, &number.to_le_bytes()]),
+            None => identity(&[input, &job]),
+            Some(number) => identity(&[input, &job, &number.to_le_bytes()]),
         }
+    }
+
+    /// Whether rows may be matched by their number at all.
+    pub fn is_matched_by_number(&self) -> bool {
+        self.unmatched.is_none()
     }
 }
 

@@ -104,7 +104,7 @@ fn forget(ground: &Ground, state: &StateDir, watcher: &mut Watcher) -> Result<(C
     let whole = matches!(matching, Matching::ByNumber(_)) || ground.plan.filter.is_none();
     let compared = Compared::of(&StateReader::beside(state, &store)?)?;
     let (needed, count) = needed(ground, matching, compared)?;
-    if ground.input.refreshed_fingerprint()? != ground.input.fingerprint() {
+    if !ground.input.is_as_opened()? {
         return Err(RunError::InputChanged);
     }
     Ok((count, store.prune(ground.plan.identity(&ground.input), &needed, whole, now_ms())?))

@@ -1,5 +1,6 @@
 //! A run from its job to its summary.
 
+mod ahead;
 mod ending;
 
 use std::collections::HashMap;
@@ -280,7 +281,7 @@ impl Run {
         }
         let matching = self.matching(&mut store)?;
         if let Some(out) = stream {
-            let again = matching.again(&self.plan, &self.state, &mut store)?;
+            let again = matching.again(&mut store)?;
             stream = Some(self.write_done(out, again, began).await?);
         }
         let (sender, receiver) = mpsc::channel(RECORDER_QUEUE);
@@ -387,7 +388,7 @@ impl Run {
             RunKind::Job => Matching::of_run(&self.plan, &self.input, &self.state, store),
             RunKind::Compare => {
                 store.forget_order()?;
-                Matching::nothing()
+                Ok(Matching::nothing())
             }
         }
     }
@@ -447,26 +448,8 @@ impl Run {
 
     /// Drives the feed until all rows have ended or are left.
     async fn feed(&self, feed: Feed) -> Result<(), RunError> {
-        self.count();
+        self.look_ahead();
         self.start(feed::drive(feed, Handle::current())).await.map_err(RunError::Worker)?
-    }
-
-    /// Counts the records meanwhile, where their number alone selects them: so that the screen can say how long it takes.
-    fn count(&self) {
-        if let Some(field) = &self.compared {
-            self.board.found().counted = Some(field.rows());
-        }
-        if self.threads == Threads::Runtime || !self.selection.is_prefix(&self.plan) {
-            return;
-        }
-        let (input, board, limit) = (Arc::clone(&self.input), Arc::clone(&self.board), self.selection.limit());
-        tokio::task::spawn_blocking(move || {
-            // An input that cannot be counted cannot be read: the feed tells it.
-            if let Ok(records) = input.count() {
-                let mut found = board.found();
-                (found.counted, found.whole_job) = (Some(records.min(limit)), Some(records));
-            }
-        });
     }
 
     fn start<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {

@@ -1,7 +1,7 @@
 //! One file: what it is, found out once, and a fresh reader of it whenever one is asked for.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -16,7 +16,7 @@ use super::reader::{Reader, Stopped};
 use super::record::Shape;
 use super::settings::{Format, InputSettings};
 use super::spool::Spool;
-use super::stream::{Bytes, Stream};
+use super::stream::{BOM, Bytes, Stream};
 use super::table::Table;
 use crate::types::{Dialect, Packing};
 
@@ -255,13 +255,30 @@ impl InputFile {
             Layout::Json => Reader::Lines(Framer::new(self.bytes()?, Ends::Lines)),
             Layout::Array => Reader::Array(Elements::new(self.bytes()?)),
             Layout::Text => Reader::Whole(Some(self.bytes()?)),
-            Layout::Csv(table) => {
-                let mut header = Framer::new(self.bytes()?, table.header_ends());
-                header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
-                Reader::Lines(header.with_ends(table.ends()))
-            }
+            Layout::Csv(table) => Reader::Lines(self.behind_header(table, self.bytes()?)?),
             Layout::Parquet(groups) => Reader::Parquet(Box::new(Rows::new(Arc::clone(groups), self.file()?))),
         })
+    }
+
+    /// The records in bytes of this file (behind a byte order mark), if they end at their lines.
+    pub(super) fn lines<R: BufRead>(&self, bytes: R) -> Result<Option<Framer<R>>, SourceError> {
+        Ok(match &self.layout {
+            Layout::Json => Some(Framer::new(bytes, Ends::Lines)),
+            Layout::Csv(table) => Some(self.behind_header(table, bytes)?),
+            Layout::Array | Layout::Text | Layout::Parquet(_) => None,
+        })
+    }
+
+    fn behind_header<R: BufRead>(&self, table: &Table, bytes: R) -> Result<Framer<R>, SourceError> {
+        let mut header = Framer::new(bytes, table.header_ends());
+        header.next(&mut Vec::new(), 0).map_err(|error| self.broken(error.into()))?;
+        Ok(header.with_ends(table.ends()))
+    }
+
+    /// Whether records may be put behind its own as bytes behind its own. Standard input is another one each time.
+    pub(super) fn may_grow(&self) -> bool {
+        let by_lines = matches!(self.layout, Layout::Json | Layout::Csv(_));
+        by_lines && self.packing == Packing::None && matches!(self.stamp, Stamp::Disk(_))
     }
 
     /// The types of its columns, where it is Parquet.
@@ -283,7 +300,21 @@ impl InputFile {
         }
     }
 
-    fn file(&self) -> Result<File, SourceError> {
+    /// How many records it has, in a pass of its own that copies and parses nothing.
+    pub(super) fn count(&self) -> Result<u64, SourceError> {
+        let (mut count, mut scratch, mut reader) = (0, Vec::new(), self.reader()?);
+        while reader.next(&mut scratch, 0).map_err(|error| self.broken(error))?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// The length of its byte order mark.
+    pub(super) fn bom_len(&self) -> usize {
+        if self.bom { BOM.len() } else { 0 }
+    }
+
+    pub(super) fn file(&self) -> Result<File, SourceError> {
         File::open(&self.path).map_err(|source| SourceError::Io { file: self.shown.to_string(), doing: "open", source })
     }
 
@@ -297,24 +328,32 @@ impl InputFile {
     }
 
     pub(super) fn fingerprint(&self, hasher: &mut blake3::Hasher) {
-        self.hash_with(self.stamp, hasher);
+        self.hash_without_stamp(hasher);
+        self.stamp.hash_into(hasher);
     }
 
-    /// As [`Self::fingerprint`], with the file's size and times of now.
-    pub(super) fn refreshed_fingerprint(&self, hasher: &mut blake3::Hasher) -> Result<(), SourceError> {
-        let stamp = match self.stamp {
-            Stamp::Disk(_) => Stamp::of(&self.path.metadata().map_err(|source| SourceError::Io {
-                file: self.shown.to_string(),
-                doing: "look at the file again",
-                source,
-            })?),
-            Stamp::Content(hash) => Stamp::Content(hash),
-        };
-        self.hash_with(stamp, hasher);
-        Ok(())
+    /// Whether it has the size and times that it had when it was opened.
+    pub(super) fn is_as_opened(&self) -> Result<bool, SourceError> {
+        let Stamp::Disk(_) = self.stamp else { return Ok(true) };
+        let meta = self.path.metadata().map_err(|source| SourceError::Io {
+            file: self.shown.to_string(),
+            doing: "look at the file again",
+            source,
+        })?;
+        Ok(Stamp::of(&meta) == self.stamp)
     }
 
-    fn hash_with(&self, stamp: Stamp, hasher: &mut blake3::Hasher) {
+    /// 128 bits of its path and of how it is read.
+    pub(super) fn how(&self) -> [u8; 16] {
+        half_hash(|hasher| self.hash_without_stamp(hasher))
+    }
+
+    /// As [`Self::how`], and of its size and times.
+    pub(super) fn print(&self) -> [u8; 16] {
+        half_hash(|hasher| self.fingerprint(hasher))
+    }
+
+    fn hash_without_stamp(&self, hasher: &mut blake3::Hasher) {
         let path = self.path.as_os_str().as_encoded_bytes();
         hasher.update(&(path.len() as u64).to_le_bytes()).update(path).update(self.packing.name().as_bytes());
         match &self.layout {
@@ -324,8 +363,18 @@ impl InputFile {
             Layout::Csv(table) => hasher.update(&[b'c', table.delimiter]),
             Layout::Parquet(_) => hasher.update(b"parquet"),
         };
-        stamp.hash_into(hasher);
     }
+}
+
+fn half_hash(feed: impl FnOnce(&mut blake3::Hasher)) -> [u8; 16] {
+    let mut hasher = blake3::Hasher::new();
+    feed(&mut hasher);
+    first_half(&hasher)
+}
+
+/// 128 bits of a hash: enough to tell inputs apart.
+pub(super) fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
+    hasher.finalize().as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn table(shown: &str, packing: Packing, bytes: Bytes, delimiter: Option<u8>) -> Result<Layout, SourceError> {

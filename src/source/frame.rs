@@ -150,6 +150,11 @@ impl<R: BufRead> Framer<R> {
         Self { ends, ..self }
     }
 
+    /// What the records are read from, just behind the last one.
+    pub(super) fn input(&self) -> &R {
+        &self.input
+    }
+
     /// The next record; `into` gets its first `keep` bytes at most, without the line end.
     pub(super) fn next(&mut self, into: &mut Vec<u8>, keep: usize) -> io::Result<Option<Frame>> {
         loop {

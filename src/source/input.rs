@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::error::SourceError;
-use super::file::{InputFile, Kind};
+use super::file::{InputFile, Kind, first_half};
 use super::find::{Found, check_distinct, find};
 use super::records::Records;
 use super::settings::{InputPath, InputSettings};
@@ -15,7 +15,7 @@ use crate::types::Dialect;
 /// The input of a job: which files it has and how each is read.
 #[derive(Debug)]
 pub struct Input {
-    files: Arc<[InputFile]>,
+    pub(super) files: Arc<[InputFile]>,
     max_row: usize,
 }
 
@@ -59,17 +59,17 @@ impl Input {
         first_half(&hasher)
     }
 
-    /// The fingerprint with the sizes and times of now: another one than [`Self::fingerprint`] means that a file changed
-    /// since it was opened.
+    /// Whether no file has changed since it was opened.
     ///
     /// # Errors
     /// Where a file is gone.
-    pub fn refreshed_fingerprint(&self) -> Result<[u8; 16], SourceError> {
-        let mut hasher = self.hasher();
+    pub fn is_as_opened(&self) -> Result<bool, SourceError> {
         for file in self.files.iter() {
-            file.refreshed_fingerprint(&mut hasher)?;
+            if !file.is_as_opened()? {
+                return Ok(false);
+            }
         }
-        Ok(first_half(&hasher))
+        Ok(true)
     }
 
     fn hasher(&self) -> blake3::Hasher {
@@ -151,15 +151,7 @@ impl Input {
     /// # Errors
     /// Where a file cannot be read to its end.
     pub fn count(&self) -> Result<u64, SourceError> {
-        let mut count = 0;
-        let mut scratch = Vec::new();
-        for file in self.files.iter() {
-            let mut reader = file.reader()?;
-            while reader.next(&mut scratch, 0).map_err(|error| file.broken(error))?.is_some() {
-                count += 1;
-            }
-        }
-        Ok(count)
+        self.files.iter().map(InputFile::count).sum()
     }
 }
 
@@ -195,10 +187,4 @@ fn check_delimiter(delimiter: Option<u8>) -> Result<(), SourceError> {
         }
         Some(_) | None => Ok(()),
     }
-}
-
-fn first_half(hasher: &blake3::Hasher) -> [u8; 16] {
-    let mut half = [0; 16];
-    half.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
-    half
 }

@@ -9,7 +9,7 @@ use crate::types::Packing;
 const BUFFER: usize = 256 * 1024;
 
 /// A byte order mark, which some editors write before UTF-8.
-const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
+pub(super) const BOM: &[u8] = &[0xEF, 0xBB, 0xBF];
 
 /// Enough for every mark that we know, and for the first character of a record behind a BOM.
 const START: usize = 16;

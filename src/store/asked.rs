@@ -1,12 +1,11 @@
-//! What the job asked when a run of it last began: so that a change that re-sends rows can be told before it does.
+//! What a run leaves for the next one, in words of others: what the job asked when it last began, so that a change that
+//! re-sends rows can be told before it does; and the marks of its input, so that rows are known again behind which others
+//! were put.
 
-use std::fs;
-use std::io::ErrorKind;
-
-use super::error::io_error;
 use super::{StateDir, StoreError};
 
-const NAME: &str = "asked";
+const ASKED: &str = "asked";
+const MARKS: &str = "marks";
 
 impl StateDir {
     /// What [`StateDir::keep_asked`] kept last; `None` where there is nothing.
@@ -14,12 +13,7 @@ impl StateDir {
     /// # Errors
     /// I/O.
     pub fn asked(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let path = self.file(NAME);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io_error("read", &path)(error)),
-        }
+        self.read(ASKED)
     }
 
     /// Keeps what the job asks, in place of what was kept before.
@@ -27,8 +21,22 @@ impl StateDir {
     /// # Errors
     /// I/O.
     pub fn keep_asked(&self, asked: &[u8]) -> Result<(), StoreError> {
-        let (path, beside) = (self.file(NAME), self.file("asked.new"));
-        fs::write(&beside, asked).map_err(io_error("write to", &beside))?;
-        fs::rename(&beside, &path).map_err(io_error("replace", &path))
+        self.replace(ASKED, asked)
+    }
+
+    /// What [`StateDir::keep_marks`] kept last; `None` where there is nothing.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn marks(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(MARKS)
+    }
+
+    /// Keeps the marks of an input, in place of what was kept before.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn keep_marks(&self, marks: &[u8]) -> Result<(), StoreError> {
+        self.replace(MARKS, marks)
     }
 }

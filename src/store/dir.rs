@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,23 @@ impl StateDir {
     /// A file in it.
     pub(super) fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// The whole of a small file in it; `None` where it is not there.
+    pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.file(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io_error("read", &path)(error)),
+        }
+    }
+
+    /// Writes such a file, in place of what it was.
+    pub(super) fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let (path, beside) = (self.file(name), self.file(&format!("{name}.new")));
+        fs::write(&beside, bytes).map_err(io_error("write to", &beside))?;
+        fs::rename(&beside, &path).map_err(io_error("replace", &path))
     }
 
     /// Makes the names in it last through a power loss.
@@ -141,7 +159,7 @@ impl StateDir {
         let record = self.file("job");
         let known = match fs::read(&record) {
             Ok(bytes) => PathBuf::from(std::ffi::OsString::from_vec(bytes.trim_ascii_end().to_vec())),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => PathBuf::new(),
+            Err(error) if error.kind() == ErrorKind::NotFound => PathBuf::new(),
             Err(error) => return Err(io_error("read", &record)(error)),
         };
         // A job file that is no longer there was moved or renamed, most likely to the one that asks now.

@@ -9,8 +9,10 @@ use super::error::io_error;
 use super::lock::now_ms;
 use super::log::Log;
 use super::meta::{Meta, read_tail};
-use super::order::Order;
-use super::{Checkpoint, End, Ended, Flight, OrderReader, OrderState, StateDir, StoreError, packed, totals};
+use super::order::{self, Order};
+use super::{
+    Beginning, Checkpoint, End, Ended, Flight, KeyIndex, OrderReader, OrderState, StateDir, StoreError, packed, totals,
+};
 use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
 
 /// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
@@ -121,6 +123,9 @@ impl Store {
                 done => done?,
             }
         }
+        if force && let Some(order) = &mut self.order {
+            order.save_confirmed()?;
+        }
         if force && self.unsynced {
             self.checkpoint.sync()?;
             self.unsynced = false;
@@ -171,23 +176,80 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn order_for(&mut self, identity: [u8; 16]) -> Result<OrderState, StoreError> {
+        Ok(if self.resume_order(identity)? { OrderState::Matched } else { self.begin_order(identity)? })
+    }
+
+    /// Opens the order on disk, brought up to date with the log, where it is of this identity and matched.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn resume_order(&mut self, identity: [u8; 16]) -> Result<bool, StoreError> {
+        let mut order = self.order_on_disk(identity)?;
+        if let Some(order) = &mut order {
+            // The identity tells the input's times.
+            order.confirm(self.log.len());
+            order.save_confirmed()?;
+        }
+        self.order = order;
+        Ok(self.order.is_some())
+    }
+
+    /// Makes the order on disk that of another identity, whose input begins with as many rows of the one that it tells of.
+    /// What rows have by it they keep; what is left is returned, for all others. Where it is left with nothing, it is
+    /// matched. `None` where the order cannot be used: nothing was changed then.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn carry_order(
+        &mut self,
+        identity: [u8; 16],
+        before: &Beginning,
+    ) -> Result<Option<(KeyIndex, Vec<u64>)>, StoreError> {
+        let Some(mut order) = self.order_on_disk(before.identity)? else { return Ok(None) };
+        let claimed = order.carry_over(identity, before.rows, self.log.len(), self.meta.cursor)?;
+        let is_all = claimed.len() as u64 == self.outcome_count();
+        let others = if is_all { KeyIndex::default() } else { KeyIndex::without(self.outcomes(), &claimed)? };
+        if others.is_empty() {
+            order.mark_carried()?;
+        }
+        self.order = Some(order);
+        Ok(Some((others, claimed)))
+    }
+
+    /// Of which identity the order on disk is, if there is one.
+    #[must_use]
+    pub fn order_identity(&self) -> Option<[u8; 16]> {
+        order::identity_on_disk(&self.dir)
+    }
+
+    /// The input has not changed since the order for it was opened: what the order tells is true of it.
+    pub fn confirm_order(&mut self) {
+        let log_len = self.log.len();
+        if let Some(order) = &mut self.order {
+            order.confirm(log_len);
+        }
+    }
+
+    /// Begins an order, in place of any on disk.
+    fn begin_order(&mut self, identity: [u8; 16]) -> Result<OrderState, StoreError> {
+        let any = self.meta.outcomes > 0 || !self.gathered.is_empty();
+        let state = if any { OrderState::Unmatched } else { OrderState::Matched };
+        self.order = Some(Order::begin(&self.dir, identity, state, self.log.len(), self.meta.cursor)?);
+        Ok(state)
+    }
+
+    /// The order on disk up to date with the log, where it is of this identity and matched. None is open then.
+    fn order_on_disk(&mut self, identity: [u8; 16]) -> Result<Option<Order>, StoreError> {
         self.flush_order()?;
         self.order = None;
         // The order's base must not be a place that a power loss can take away and other lines then fill.
         self.sync()?;
-        let len = self.log.len();
-        let found =
-            if self.at_open.broken { None } else { Order::resume(&self.dir, identity, self.at_open.cursor, len)? };
-        if let Some(mut order) = found
-            && self.bring_up_to_date(&mut order)?
-        {
-            self.order = Some(order);
-            return Ok(OrderState::Matched);
+        if self.at_open.broken {
+            return Ok(None);
         }
-        let any = self.meta.outcomes > 0 || !self.gathered.is_empty();
-        let state = if any { OrderState::Unmatched } else { OrderState::Matched };
-        self.order = Some(Order::begin(&self.dir, identity, state, len, self.meta.cursor)?);
-        Ok(state)
+        let found = Order::resume(&self.dir, identity, self.at_open.cursor, self.log.len())?;
+        let Some(mut order) = found else { return Ok(None) };
+        Ok(self.bring_up_to_date(&mut order)?.then_some(order))
     }
 
     /// Removes the order: what is written next is not told by the numbers of today's rows.

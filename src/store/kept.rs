@@ -50,6 +50,7 @@ pub struct MadeOf {
 }
 
 /// Outcomes that rows may keep, 24 bytes each: of each row those that were made of the same columns as its last one.
+#[derive(Clone)]
 pub struct KeptIndex {
     entries: Vec<Entry>,
     /// By their numbers in marks.
@@ -160,6 +161,12 @@ impl KeptIndex {
         let end = End::unpack(self.entries[at].end);
         self.entries[at].end |= TAKEN;
         end
+    }
+
+    /// Says that rows have the outcomes at these places of the log already, which must be sorted.
+    pub fn strike_all(&mut self, claimed: &[u64]) {
+        let is_claimed = |entry: &&mut Entry| claimed.binary_search(&offset(entry.end)).is_ok();
+        self.entries.iter_mut().filter(is_claimed).for_each(|entry| entry.end |= TAKEN);
     }
 
     /// Says that an outcome was found in another way, so that no further row takes it.

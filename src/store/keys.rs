@@ -13,7 +13,7 @@ struct Entry {
 }
 
 /// All outcomes that stand, sorted by key; 24 bytes each.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct KeyIndex {
     entries: Vec<Entry>,
 }
@@ -24,11 +24,24 @@ impl KeyIndex {
     /// # Errors
     /// The first error of the iterator.
     pub fn build(outcomes: impl Iterator<Item = Result<Ended, StoreError>>) -> Result<Self, StoreError> {
+        Self::without(outcomes, &[])
+    }
+
+    /// As [`KeyIndex::build`], without those at these places of the log, which must be sorted: rows have them already.
+    ///
+    /// # Errors
+    /// The first error of the iterator.
+    pub fn without(
+        outcomes: impl Iterator<Item = Result<Ended, StoreError>>,
+        claimed: &[u64],
+    ) -> Result<Self, StoreError> {
         let (mut entries, mut replaced) = (Vec::new(), Vec::new());
         for outcome in outcomes {
             let outcome = outcome?;
-            entries.push(Entry { key: outcome.key, end: outcome.end.pack() });
             replaced.extend(outcome.replaces);
+            if claimed.binary_search(&outcome.end.offset).is_err() {
+                entries.push(Entry { key: outcome.key, end: outcome.end.pack() });
+            }
         }
         if !replaced.is_empty() {
             replaced.sort_unstable();
@@ -36,6 +49,12 @@ impl KeyIndex {
         }
         entries.sort_unstable_by_key(|entry| (entry.key, entry.end));
         Ok(Self { entries })
+    }
+
+    /// Whether there is nothing to be found.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Whether there are outcomes of this key.

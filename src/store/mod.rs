@@ -47,7 +47,7 @@ pub use keeper::{Opened, Store};
 pub use kept::{KeptIndex, MadeOf, Owner};
 pub use keys::KeyIndex;
 pub use lock::{Holder, StateLock};
-pub use order::{OrderReader, OrderState};
+pub use order::{Beginning, OrderReader, OrderState};
 pub use packed::{End, Ended};
 pub use prune::{Needed, Pruned};
 pub use reader::LogReader;

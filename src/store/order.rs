@@ -29,6 +29,15 @@ pub enum OrderState {
     Unmatched,
 }
 
+/// What an input has in common with an earlier one, of which an order tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beginning {
+    /// Of the earlier input, and of the job that the order was made for.
+    pub identity: [u8; 16],
+    /// So many rows from the first one on are the same.
+    pub rows: u64,
+}
+
 /// What the file's first bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Header {
@@ -39,6 +48,9 @@ struct Header {
     base: u64,
     /// The log's length up to which entries are known to be on disk.
     synced: u64,
+    /// What was put in before the log had this length is of the input that the identity speaks of: that had not changed by
+    /// then. 56 bits; nothing in orders of before it was noted.
+    confirmed: u64,
     /// The weights of all entries that point to a place before `summed`, added up: a page that went bad shows.
     sum: u64,
     summed: u64,
@@ -49,7 +61,7 @@ impl Header {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(MAGIC);
         bytes[8..24].copy_from_slice(&self.identity);
-        bytes[24] = u8::from(self.matched);
+        bytes[24..32].copy_from_slice(&(self.confirmed << 8 | u64::from(self.matched)).to_le_bytes());
         bytes[32..40].copy_from_slice(&self.base.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.synced.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.sum.to_le_bytes());
@@ -66,6 +78,7 @@ impl Header {
         Some(Self {
             identity: *bytes[8..].first_chunk()?,
             matched: bytes[24] != 0,
+            confirmed: u64::from_le_bytes(*bytes[24..].first_chunk()?) >> 8,
             base: u64::from_le_bytes(*bytes[32..].first_chunk()?),
             synced: u64::from_le_bytes(*bytes[40..].first_chunk()?),
             sum: u64::from_le_bytes(*bytes[48..].first_chunk()?),
@@ -99,8 +112,10 @@ fn weight(place: u64, packed: u64) -> u64 {
 pub(super) struct Order {
     path: PathBuf,
     pages: Pages,
-    /// As on disk, but for `sum` and `summed`: those are of the entries as they are now.
+    /// As on disk, but for `sum` and `summed`: those are of the entries as they are now; and for `confirmed`.
     header: Header,
+    /// What was confirmed is not on disk yet.
+    unsaved: bool,
     /// An entry could not be put in: the order must not be taken for whole.
     lost_entries: bool,
 }
@@ -117,8 +132,8 @@ impl Order {
         let path = dir.file(NAME);
         let open = File::options().read(true).write(true).create(true).truncate(true).open(&path);
         let file = open.map_err(io_error("open", &path))?;
-        let header =
-            Header { identity, matched: state == OrderState::Matched, base, synced: cursor, sum: 0, summed: 0 };
+        let matched = state == OrderState::Matched;
+        let header = Header { identity, matched, base, synced: cursor, confirmed: 0, sum: 0, summed: 0 };
         file.write_all_at(&header.encode(), 0).map_err(io_error("write to", &path))?;
         Ok(Self::over(path, file, header))
     }
@@ -155,7 +170,7 @@ impl Order {
     }
 
     fn over(path: PathBuf, file: File, header: Header) -> Self {
-        Self { path, pages: Pages::new(file, WRITE_PAGES), header, lost_entries: false }
+        Self { path, pages: Pages::new(file, WRITE_PAGES), header, unsaved: false, lost_entries: false }
     }
 
     /// Outcomes at or behind this place in the log have today's row numbers.
@@ -245,6 +260,50 @@ impl Order {
         self.pages.write_back().map_err(io_error("write to", &self.path))
     }
 
+    /// The input has not changed up to now, when the log has this length: all that is told of it so far is true of it.
+    pub(super) fn confirm(&mut self, log_len: u64) {
+        if self.header.matched && self.header.confirmed != log_len {
+            self.header.confirmed = log_len;
+            self.unsaved = true;
+        }
+    }
+
+    /// Makes last what was confirmed.
+    pub(super) fn save_confirmed(&mut self) -> Result<(), StoreError> {
+        if self.unsaved { self.commit(self.header) } else { Ok(()) }
+    }
+
+    /// Makes this the order of another input that begins with as many rows of the one that it tells of. What it tells of
+    /// those, and was confirmed, stays; where they ended is returned, sorted. Not matched until that is said.
+    pub(super) fn carry_over(
+        &mut self,
+        identity: [u8; 16],
+        rows: u64,
+        base: u64,
+        cursor: u64,
+    ) -> Result<Vec<u64>, StoreError> {
+        // A kill from here on leaves an order that nobody takes for whole.
+        self.commit(Header { matched: false, ..self.header })?;
+        let (mut at, mut stay, confirmed) = (HEADER as u64, Vec::new(), self.header.confirmed);
+        loop {
+            let entries = self.entries_from(at)?;
+            if entries.is_empty() {
+                break;
+            }
+            for (packed, place_of) in entries.iter().zip((at..).step_by(8)) {
+                match End::unpack(*packed) {
+                    Some(end) if place_of < place(rows + 1) && end.offset < confirmed => stay.push(end.offset),
+                    Some(_) => self.put_packed(place_of, 0)?,
+                    None => {}
+                }
+            }
+            at += entries.len() as u64 * ENTRY;
+        }
+        stay.sort_unstable();
+        self.commit(Header { identity, matched: false, base, synced: cursor, confirmed: base, ..self.header })?;
+        Ok(stay)
+    }
+
     /// Makes all entries last through a power loss, before the checkpoint's cursor moves to `cursor`.
     pub(super) fn sync(&mut self, cursor: u64) -> Result<(), StoreError> {
         self.commit(Header { synced: cursor, ..self.header })
@@ -252,6 +311,13 @@ impl Order {
 
     /// All rows of today's input have been looked up.
     pub(super) fn mark_matched(&mut self) -> Result<(), StoreError> {
+        // What was found by key was read by now, and nobody has looked whether the input changed before that.
+        let confirmed = if self.header.matched { self.header.confirmed } else { 0 };
+        self.commit(Header { matched: true, confirmed, ..self.header })
+    }
+
+    /// What was carried over is all that the rows of today's input have.
+    pub(super) fn mark_carried(&mut self) -> Result<(), StoreError> {
         self.commit(Header { matched: true, ..self.header })
     }
 
@@ -270,8 +336,15 @@ impl Order {
         };
         write().map_err(io_error("sync", &self.path))?;
         self.header = header;
+        self.unsaved = false;
         Ok(())
     }
+}
+
+/// Of which identity the order on disk is, if there is one.
+pub(super) fn identity_on_disk(dir: &StateDir) -> Option<[u8; 16]> {
+    let path = dir.file(NAME);
+    Some(read_header(&File::open(&path).ok()?, &path).ok()??.identity)
 }
 
 fn read_header(file: &File, path: &Path) -> Result<Option<Header>, StoreError> {

@@ -154,6 +154,7 @@ impl Store {
         }
         if whole {
             self.mark_matched()?;
+            self.confirm_order();
         }
         self.close()
     }

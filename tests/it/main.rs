@@ -1,6 +1,7 @@
 //! What overnight promises, tested from outside: the real binary and the library's public API, against the simulator.
 //!
 //! - `again`: failed rows sent again by `retry`, and what a change of the job sends again
+//! - `appended`: inputs that changed behind some row, matched by number as far as that, and what comes of it
 //! - `architecture`: the layer table against the code
 //! - `badinput`: inputs as people have them
 //! - `bill_of_a_night`: the report is the provider's bill to the last digit, with faults, fallbacks, a budget and kills
@@ -56,6 +57,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unchecked_time_subtraction)]
 
 mod again;
+mod appended;
 mod architecture;
 mod badinput;
 mod batch;

@@ -32,6 +32,9 @@ impl Run {
         let finished = done && left_alone == 0;
         let writes = !self.streams && self.purpose.kind == RunKind::Job;
         let written = if finished && writes { Some(self.write_outputs(&mut recorder)?) } else { None };
+        if self.input.is_as_opened().unwrap_or(false) {
+            recorder.store.confirm_order();
+        }
         // A part does not end a run that was stopped before it: what that has left is still to be done.
         let is_part = self.selection.is_part() && self.purpose.kind == RunKind::Job;
         if finished && !(is_part && recorder.resumed.is_some()) {
@@ -47,7 +50,7 @@ impl Run {
     }
 
     fn write_outputs(&self, recorder: &mut Recorder) -> Result<Written, RunError> {
-        if self.input.refreshed_fingerprint()? != self.input.fingerprint() {
+        if !self.input.is_as_opened()? {
             return Err(RunError::InputChanged);
         }
         let order = recorder.store.order()?;

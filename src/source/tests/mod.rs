@@ -3,6 +3,7 @@
 mod array;
 mod csv;
 mod jsonl;
+mod marks;
 mod packed;
 #[cfg(feature = "parquet")]
 mod parquet;

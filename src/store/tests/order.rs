@@ -184,3 +184,122 @@ fn an_order_is_found_again_after_a_kill_at_any_outcome() {
         drop(store);
     }
 }
+
+const BEFORE: Beginning = Beginning { identity: TODAY, rows: 3 };
+
+fn confirm(store: &mut Store) {
+    store.confirm_order();
+    store.checkpoint(true).unwrap();
+}
+
+/// Where the index's outcomes of a key stand.
+fn left(index: &mut KeyIndex, key: u8) -> Vec<u64> {
+    std::iter::from_fn(|| index.take(Key([key; 16]))).map(|end| end.offset).collect()
+}
+
+#[test]
+fn an_input_that_grew_takes_the_order_over_and_leaves_nothing_to_look_for() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=3);
+    let places = offsets(&mut store, 1..=4);
+    store.confirm_order();
+    store.close().unwrap();
+    let (mut store, _) = scene.open();
+    assert_eq!(store.order_identity(), Some(TODAY));
+    assert!(!store.resume_order(CHANGED).unwrap());
+    let (others, claimed) = store.carry_order(CHANGED, &BEFORE).unwrap().unwrap();
+    assert!(others.is_empty());
+    assert_eq!(claimed, places[..3].iter().flatten().copied().collect::<Vec<_>>());
+    write_rows(&mut store, 4..=4);
+    let places = offsets(&mut store, 1..=4);
+    // As a kill leaves it.
+    drop(store);
+    let (mut store, _) = scene.open();
+    assert!(store.resume_order(CHANGED).unwrap());
+    assert_eq!(offsets(&mut store, 1..=4), places);
+}
+
+#[test]
+fn rows_behind_what_two_inputs_have_in_common_are_left_to_be_found_by_key() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=5);
+    let places: Vec<u64> = offsets(&mut store, 1..=5).into_iter().flatten().collect();
+    confirm(&mut store);
+    let (mut others, claimed) = store.carry_order(CHANGED, &BEFORE).unwrap().unwrap();
+    assert_eq!((&claimed[..], &left(&mut others, 1)[..]), (&places[..3], &places[3..]));
+    assert_eq!(offsets(&mut store, 1..=5)[2..], [Some(places[2]), None, None]);
+    // Until all rows have been looked up a kill leaves nothing that passes for an order.
+    store.flush_order().unwrap();
+    drop(store);
+    let (mut store, _) = scene.open();
+    assert!(!store.resume_order(CHANGED).unwrap());
+    assert!(store.carry_order(CHANGED, &BEFORE).unwrap().is_none());
+    assert_eq!(store.order_for(CHANGED).unwrap(), OrderState::Unmatched);
+}
+
+#[test]
+fn what_nobody_confirmed_is_found_by_key() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=2);
+    store.confirm_order();
+    // The input may have been another one when this row was read.
+    write_rows(&mut store, 3..=3);
+    let places: Vec<u64> = offsets(&mut store, 1..=3).into_iter().flatten().collect();
+    store.close().unwrap();
+    let (mut store, _) = scene.open();
+    let (mut others, claimed) = store.carry_order(CHANGED, &BEFORE).unwrap().unwrap();
+    assert_eq!((&claimed[..], &left(&mut others, 1)[..]), (&places[..2], &places[2..]));
+}
+
+#[test]
+fn an_order_that_is_found_again_is_confirmed_by_that() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=3);
+    drop(store);
+    let (mut store, _) = scene.open();
+    assert!(store.resume_order(TODAY).unwrap());
+    drop(store);
+    let (mut store, _) = scene.open();
+    assert!(store.carry_order(CHANGED, &BEFORE).unwrap().unwrap().0.is_empty());
+}
+
+#[test]
+fn what_was_found_by_key_is_confirmed_only_when_it_is_said_of_all_of_it() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    write_rows(&mut store, 1..=3);
+    let ends: Vec<End> = store.outcomes().map(|ended| ended.unwrap().end).collect();
+    for confirmed in [false, true] {
+        store.order_for(TODAY).unwrap();
+        store.confirm_order();
+        (1..).zip(&ends).for_each(|(row, end)| store.set_order(row, *end).unwrap());
+        store.mark_matched().unwrap();
+        if confirmed {
+            confirm(&mut store);
+        }
+        let (others, _) = store.carry_order(CHANGED, &BEFORE).unwrap().unwrap();
+        assert_eq!(others.is_empty(), confirmed);
+        store.forget_order().unwrap();
+    }
+}
+
+#[test]
+fn an_outcome_that_was_replaced_is_not_left_for_others() {
+    let scene = Scene::new();
+    let (mut store, _) = scene.open();
+    store.order_for(TODAY).unwrap();
+    write_rows(&mut store, 1..=3);
+    let first = offsets(&mut store, 1..=1)[0];
+    store.append(&LogLine::Outcome(Box::new(OutcomeLine { replaces: first, ..outcome(1, 1) }))).unwrap();
+    confirm(&mut store);
+    let (others, claimed) = store.carry_order(CHANGED, &BEFORE).unwrap().unwrap();
+    assert!(others.is_empty() && claimed.len() == 3 && !claimed.contains(&first.unwrap()));
+}
