@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::{panic, thread};
 
 use super::RunError;
 use super::plan::Plan;
@@ -11,13 +13,20 @@ use crate::job::JobError;
 #[cfg(feature = "parquet")]
 use crate::sink::ColumnTypes;
 use crate::sink::{self, FinishedRow, InputView, OutputFormat, SinkError, Writer, Written};
-use crate::source::{Input, Record};
+use crate::source::{Input, Record, SourceError};
 use crate::store::{LogReader, OrderReader};
 use crate::types::{InputColumns, OutcomeLine, read_reply};
 use crate::validate::Rules;
 
 /// JSON has no header: a CSV made from it has the columns of this many first records.
 const COLUMNS_FROM: usize = 1000;
+
+/// What is read and not yet written goes from thread to thread in batches: a word to the other thread costs as much as a
+/// row. A batch ends with so many rows, or bytes.
+const BATCH_ROWS: usize = 64;
+const BATCH_BYTES: usize = 128 * 1024;
+/// So many batches wait at most: a few MB, where rows are not far larger than a batch.
+const BATCHES_AHEAD: usize = 4;
 
 /// Checks, before anything is sent, that both files can be written where they are to be; makes none.
 pub(super) fn check(plan: &Plan, input: &Input) -> Result<(), RunError> {
@@ -59,26 +68,79 @@ fn refused(plan: &Plan, key: &str, message: String, hint: &str) -> RunError {
     RunError::Job(JobError { problems: vec![plan.job.problem(key, message).with_hint(hint)] })
 }
 
-/// Writes both files from the log, in the order of the input.
+/// Writes both files from the log, in the order of the input. Reading takes about as long as writing: each has a thread.
 pub(super) fn write(
     plan: &Plan,
     input: &Input,
     selection: &Selection,
-    mut order: OrderReader,
-    mut log: LogReader,
+    order: OrderReader,
+    log: LogReader,
 ) -> Result<Written, RunError> {
     let columns = match plan.job.output.format {
         OutputFormat::Parquet => typed_columns(input)?,
         OutputFormat::Jsonl | OutputFormat::Csv | OutputFormat::Tsv | OutputFormat::OpenaiBatch => columns(input)?,
     };
     let mut writer = Writer::create(&plan.job.output, &columns, selection.is_part())?;
-    each(plan, input, selection, |record| {
+    thread::scope(|scope| {
+        let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let read = move || {
+            let mut batches = Batches { sender, batch: Batch::default() };
+            read_ended(plan, input, selection, (order, log), &mut batches).map(|()| batches.send())
+        };
+        let reader = thread::Builder::new().name("results".to_owned()).spawn_scoped(scope, read);
+        let reader = reader.map_err(|error| RunError::Thread(error.to_string()))?;
+        for (record, outcome) in batches.into_iter().flat_map(|batch: Batch| batch.rows) {
+            // An error here drops the receiver, and the reader ends.
+            with_row(plan, &record, &outcome, |row| writer.write(row))?;
+        }
+        reader.join().unwrap_or_else(|caught| panic::resume_unwind(caught))?;
+        Ok(writer.finish()?)
+    })
+}
+
+/// Rows that have ended, as they stand in the input.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<(Record, OutcomeLine)>,
+    bytes: usize,
+}
+
+/// Where the reader puts them.
+struct Batches {
+    sender: SyncSender<Batch>,
+    batch: Batch,
+}
+
+impl Batches {
+    /// Whether anyone still takes them.
+    fn add(&mut self, record: Record, outcome: OutcomeLine) -> bool {
+        let reply = outcome.reply.as_ref().map_or(0, |reply| reply.get().len());
+        self.batch.bytes += record.size() + reply;
+        self.batch.rows.push((record, outcome));
+        let is_full = self.batch.rows.len() >= BATCH_ROWS || self.batch.bytes >= BATCH_BYTES;
+        !is_full || self.send()
+    }
+
+    fn send(&mut self) -> bool {
+        self.sender.send(std::mem::take(&mut self.batch)).is_ok()
+    }
+}
+
+fn read_ended(
+    plan: &Plan,
+    input: &Input,
+    selection: &Selection,
+    (mut order, mut log): (OrderReader, LogReader),
+    batches: &mut Batches,
+) -> Result<(), RunError> {
+    for record in selected(plan, input, selection)? {
+        let record = record?;
         let end = order.get(record.number)?.ok_or(RunError::NoOutcome(record.number))?;
-        let outcome = log.outcome_at(end.offset)?;
-        with_row(plan, record, &outcome, |row| writer.write(row))?;
-        Ok(())
-    })?;
-    Ok(writer.finish()?)
+        if !batches.add(record, log.outcome_at(end.offset)?) {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Goes through the selected records, in the order of the input.
@@ -88,16 +150,23 @@ pub(super) fn each(
     selection: &Selection,
     mut take: impl FnMut(&Record) -> Result<(), RunError>,
 ) -> Result<(), RunError> {
-    for record in input.records()? {
-        let record = record?;
-        if record.number > selection.limit() {
-            break;
-        }
-        if selection.takes(plan, &record) {
-            take(&record)?;
-        }
+    for record in selected(plan, input, selection)? {
+        take(&record?)?;
     }
     Ok(())
+}
+
+fn selected<'a>(
+    plan: &'a Plan,
+    input: &Input,
+    selection: &'a Selection,
+) -> Result<impl Iterator<Item = Result<Record, SourceError>> + 'a, RunError> {
+    let within = |record: &Result<Record, SourceError>| {
+        record.as_ref().map_or(true, |record| record.number <= selection.limit())
+    };
+    let takes =
+        |record: &Result<Record, SourceError>| record.as_ref().map_or(true, |record| selection.takes(plan, record));
+    Ok(input.records()?.take_while(within).filter(takes))
 }
 
 /// Puts a record and its outcome together as the sink takes them.
