@@ -67,13 +67,16 @@ impl Blame {
         }
     }
 
+    /// Whether the model failed the row in this way, and answered calls that were sent later.
+    pub fn is_confirmed(&self, upstream: &Upstream, kind: FailureKind) -> bool {
+        let suspicion = self.suspicion.as_ref().filter(|suspicion| suspicion.kind == kind);
+        suspicion.is_some_and(|suspicion| upstream.answered_since(suspicion.member, suspicion.sent_at))
+    }
+
     /// Whether a failure of this kind, while the model is down, is the row's own; `beside`: how another model of the
     /// provider has failed the row for good.
     pub fn is_own(&mut self, upstream: &Upstream, kind: FailureKind, beside: Option<FailureKind>) -> bool {
-        let confirmed = |suspicion: &Suspicion| {
-            suspicion.kind == kind && upstream.answered_since(suspicion.member, suspicion.sent_at)
-        };
-        let is_suspect = beside == Some(kind) || self.suspicion.as_ref().is_some_and(confirmed);
+        let is_suspect = beside == Some(kind) || self.is_confirmed(upstream, kind);
         if is_suspect {
             self.hope = None;
         } else {

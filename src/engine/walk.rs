@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::asking::{Asking, Turn};
-use super::blame::{Blame, is_servers_fault};
+use super::blame::Blame;
 use super::estimate::input_tokens;
 use super::plan::Choice;
 use super::prepare::Request;
@@ -115,12 +115,15 @@ impl Walk {
         self.stops[at].tries.counted == 0 && self.failed_beside(at, upstreams).is_none()
     }
 
-    /// How another model of the same provider has failed the row for good, where that tells of a server: what one of them
+    /// How another model of the same provider has failed the row for good while it answered others: what one of them
     /// cannot take the next one rarely can.
     pub fn failed_beside(&self, at: usize, upstreams: &[Upstream]) -> Option<FailureKind> {
         let provider = |at: usize| upstreams[self.stops[at].upstream].provider_index;
         let others = (0..self.stops.len()).filter(|other| *other != at && provider(*other) == provider(at));
-        others.filter_map(|other| self.stops[other].failed_by).find(|kind| is_servers_fault(*kind))
+        others.map(|other| &self.stops[other]).find_map(|stop| {
+            let kind = stop.failed_by?;
+            stop.blame.is_confirmed(&upstreams[stop.upstream], kind).then_some(kind)
+        })
     }
 
     /// Models behind this one that the row may be sent to beside it: not those that share its server's line.

@@ -55,7 +55,7 @@ async fn rows_that_are_left_behind_a_short_outage_and_no_server_can_take_end_the
 #[tokio::test(start_paused = true)]
 async fn an_outage_among_the_last_rows_fails_none_of_them() {
     for fault in ["500", "503", "hang"] {
-        let more = "[run]\nconcurrency = 32\non_outage = \"30m\"";
+        let more = "[run]\nconcurrency = 32\non_outage = \"5m\"";
         let mut night = Night::new(&job(&["m"], more), rows(400));
         // Some have failed before by chance.
         let faults = json!({ "server_error": 0.1 });
