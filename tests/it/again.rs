@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::night::TOP;
 use crate::world::{Ran, SimServer, World};
 
 /// Rows of which every fifth is too long for the model `short`, and answers of at most three tokens.
@@ -9,10 +10,7 @@ fn world(sim: &SimServer) -> World {
     let world = World::new();
     let job = format!(
         r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out.jsonl"
+        {TOP}
         [tasks.tag]
         model = "short"
         prompt = "Tag {{{{ text }}}}"

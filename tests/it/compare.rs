@@ -7,6 +7,7 @@ use std::time::Duration;
 use overnight::types::{Money, RunKind};
 use serde_json::{Value, json};
 
+use crate::night::TOP;
 use crate::process::{Running, pause, wait_until};
 use crate::truth::totals;
 use crate::world::{Ran, SimServer, World};
@@ -22,10 +23,7 @@ fn write_rows(world: &World) {
 fn job(sim: &SimServer, first: &str, fallback: &str, more: &str) -> String {
     format!(
         r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out.jsonl"
+        {TOP}
         [tasks.tag]
         model = "{first}"
         fallback = [{fallback}]

@@ -10,6 +10,7 @@ use overnight::types::Money;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::night::TOP;
 use crate::world::{SimServer, World};
 
 const ROWS: usize = 240;
@@ -20,10 +21,7 @@ fn write_job(world: &World, url: &str) {
         "jobs/night.toml",
         format!(
             r#"
-            [input]
-            path = "in.jsonl"
-            [output]
-            path = "out.jsonl"
+            {TOP}
             [tasks.tag]
             model = "small"
             fallback = ["large"]

@@ -4,17 +4,14 @@ use overnight::event::Event;
 use overnight::sim::answer_mark;
 use serde_json::json;
 
-use crate::night::{self, Night};
+use crate::night::{self, Night, TOP};
 use crate::world::{SimServer, World};
 
 /// A job of one task that asks `sim`.
 fn job(sim: &SimServer) -> String {
     format!(
         r#"
-        [input]
-        path = "in.jsonl"
-        [output]
-        path = "out.jsonl"
+        {TOP}
         [tasks.tag]
         model = "m"
         prompt = "Tag {{{{ text }}}}"
