@@ -218,7 +218,7 @@ fn text_that_is_not_utf8_is_told_with_its_place_and_what_to_do() {
     world.write("in.csv", utf16);
     let ran = world.overnight(&["run", "job.toml"]);
     assert_eq!(ran.code, Some(3), "{ran:?}");
-    assert!(ran.stderr.contains("in.csv: this is UTF-16 text; convert it: `iconv -f utf-16"), "{ran:?}");
+    assert!(ran.stderr.contains("in.csv: this is UTF-16 text\n  hint: convert it: `iconv -f utf-16"), "{ran:?}");
 }
 
 #[cfg(feature = "parquet")]
