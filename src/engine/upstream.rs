@@ -102,6 +102,8 @@ pub(super) struct Upstream {
     pub reading: Option<Reading>,
     /// Rows that may yet show that it is well.
     pub hopes: Hopes,
+    /// It has answered a row that another model of its provider had failed for good.
+    takes_failed: AtomicBool,
     /// How long calls took, where somebody asks.
     latency: Option<Mutex<Latency>>,
 }
@@ -137,6 +139,7 @@ impl Upstream {
             last_fault: Mutex::default(),
             reading: job.providers[model.provider].free.then(Reading::default),
             hopes: Hopes::default(),
+            takes_failed: AtomicBool::default(),
             latency: parts.hedge.then(Mutex::default),
         }
     }
@@ -193,6 +196,17 @@ impl Upstream {
         member.provider_health.good();
         let mut youngest = member.answered_one_of.lock().unwrap_or_else(PoisonError::into_inner);
         *youngest = (*youngest).max(Instant::now().checked_sub(after));
+    }
+
+    /// It has answered a row that another model of its provider had failed for good: what rows meet there says nothing of
+    /// what they meet here.
+    pub fn note_takes_failed(&self) {
+        self.takes_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is known to do what another model of its provider fails to do.
+    pub fn takes_failed(&self) -> bool {
+        self.takes_failed.load(Ordering::Relaxed)
     }
 
     /// Whether the member has answered a call well that was sent after this moment.

@@ -170,7 +170,13 @@ impl Life {
         member: usize,
     ) -> (Option<Step>, bool) {
         self.walk.stop(at).tries.made += 1;
-        let Some(error) = &called.error else { return (None, self.walk.tries(at).made > 1) };
+        let Some(error) = &called.error else {
+            let is_answered = matches!(called.record.end, CallEnd::Answer(_));
+            if is_answered && self.walk.failed_beside(at, &self.shared.upstreams).is_some() {
+                upstream.note_takes_failed();
+            }
+            return (None, self.walk.tries(at).made > 1);
+        };
         let step = self.next_step(at, upstream, called, error, member);
         let limited = error.failure.kind == FailureKind::RateLimited;
         (Some(step), !limited && self.walk.tries(at).made > 1)

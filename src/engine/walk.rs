@@ -116,8 +116,11 @@ impl Walk {
     }
 
     /// How another model of the same provider has failed the row for good while it answered others: what one of them
-    /// cannot take the next one rarely can.
+    /// cannot take the next one rarely can, where it has not shown that it can.
     pub fn failed_beside(&self, at: usize, upstreams: &[Upstream]) -> Option<FailureKind> {
+        if upstreams[self.stops[at].upstream].takes_failed() {
+            return None;
+        }
         let provider = |at: usize| upstreams[self.stops[at].upstream].provider_index;
         let others = (0..self.stops.len()).filter(|other| *other != at && provider(*other) == provider(at));
         others.map(|other| &self.stops[other]).find_map(|stop| {

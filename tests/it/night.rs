@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct Provider {
     refused: AtomicUsize,
     /// After so many calls the server knows no `response_format`.
     text_only_after: AtomicUsize,
+    /// This model alone is out for a time.
+    model_out: Mutex<Option<(String, Range<Duration>)>>,
     born: Instant,
     attempt: Mutex<Duration>,
     sent: AtomicUsize,
@@ -88,6 +91,7 @@ impl Night {
             revoked_after: AtomicUsize::new(usize::MAX),
             refused: AtomicUsize::new(usize::MAX),
             text_only_after: AtomicUsize::new(usize::MAX),
+            model_out: Mutex::default(),
             sim,
             born: Instant::now(),
             attempt: Mutex::new(ATTEMPT),
@@ -196,6 +200,17 @@ impl Provider {
         self.text_only_after.store(calls, Ordering::Relaxed);
     }
 
+    /// Since the provider was made, with 500s.
+    pub fn model_is_out(&self, model: &str, times: Range<Duration>) {
+        *self.model_out.lock().unwrap() = Some((model.to_owned(), times));
+    }
+
+    /// Whether the model that is asked for is the one that is out now.
+    fn is_out(&self, model: &Value) -> bool {
+        let out = self.model_out.lock().unwrap();
+        out.as_ref().is_some_and(|(name, times)| model == name && times.contains(&self.born.elapsed()))
+    }
+
     async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
         let sent = self.born.elapsed();
         let mut body: Value = serde_json::from_slice(&request.body).unwrap();
@@ -205,6 +220,10 @@ impl Provider {
         if before >= self.text_only_after.load(Ordering::Relaxed) && body.get("response_format").is_some() {
             // The simulator's model of that kind.
             body["model"] = json!("text-only");
+            request.body = body.to_string().into();
+        }
+        if self.is_out(&body["model"]) {
+            body["model"] = json!("fail-500");
             request.body = body.to_string().into();
         }
         let revoked =

@@ -1,5 +1,7 @@
 //! The last rows of a job: those that no server can take fail and end it, and an outage is waited for as ever.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::night::{Night, TOP, job, rows};
@@ -64,4 +66,17 @@ async fn an_outage_among_the_last_rows_fails_none_of_them() {
         assert_eq!((summary.exit_code, summary.rows.failed), (6, 0), "{fault}: {:?}", summary.rows);
         assert!((30..=150).contains(&summary.rows.remaining), "{fault}: {:?}", summary.rows);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_of_the_model_that_takes_what_another_one_fails_is_waited_for() {
+    let more = "[run]\nconcurrency = 16\n[retry]\nmax_attempts = 2";
+    let mut night = Night::new(&job(&["flaky-80", "m"], more), rows(2_000));
+    let p = night.provider("p", json!({ "latency": "1s" }));
+    // By when it has answered some.
+    p.model_is_out("m", Duration::from_mins(4)..Duration::from_mins(7));
+    let summary = night.run().await;
+    // Some that arrive before the breaker opens: it must first be seen that this is no chance.
+    assert!(summary.rows.failed <= 40, "{:?}", summary.rows);
+    assert_eq!(summary.rows.remaining, 0, "{:?}", summary.rows);
 }
