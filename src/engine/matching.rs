@@ -37,7 +37,7 @@ impl Matching {
         if store.resume_order(identity)? {
             return Ok(Self::ByNumber(store.order()?));
         }
-        if let Some(before) = beginning(plan, input, state, store)?
+        if let Some(before) = beginning(plan, input, state, store)
             && let Some((others, claimed)) = store.carry_order(identity, &before)?
         {
             return Self::behind(plan, others, &claimed, state, store);
@@ -152,17 +152,18 @@ impl ByKey {
     }
 }
 
-/// What today's input has in common with the one that the order on disk was made of, where that was marked.
-fn beginning(plan: &Plan, input: &Input, state: &StateDir, store: &Store) -> Result<Option<Beginning>, RunError> {
-    let Some(marks) = state.marks()?.as_deref().and_then(Marks::decode) else { return Ok(None) };
+/// What today's input has in common with the one that the order on disk was made of, where that was marked. Marks that
+/// cannot be read only save no time, and an input that cannot be read is told by whoever needs its rows.
+fn beginning(plan: &Plan, input: &Input, state: &StateDir, store: &Store) -> Option<Beginning> {
+    let marks = Marks::decode(&state.marks().ok()??)?;
     let identity = plan.identity_with(&marks.fingerprint());
     // Of another job, or of an input in between: its files need not be read.
     if store.order_identity() != Some(identity) {
-        return Ok(None);
+        return None;
     }
-    let rows = input.records_in_common(&marks).map_err(RunError::Input)?;
-    let is_known = rows > 0 && input.is_as_opened().map_err(RunError::Input)?;
-    Ok(is_known.then_some(Beginning { identity, rows }))
+    let rows = input.records_in_common(&marks).ok()?;
+    let is_known = rows > 0 && input.is_as_opened().unwrap_or(false);
+    is_known.then_some(Beginning { identity, rows })
 }
 
 /// Whose answers a row may keep, and the hashes of its values that such an answer may have.

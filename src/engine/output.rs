@@ -25,8 +25,8 @@ const COLUMNS_FROM: usize = 1000;
 /// row. A batch ends with so many rows, or bytes.
 const BATCH_ROWS: usize = 64;
 const BATCH_BYTES: usize = 128 * 1024;
-/// So many batches wait at most: a few MB, where rows are not far larger than a batch.
-const BATCHES_AHEAD: usize = 4;
+/// So many batches wait at most, beside those that are made and written: a row may be as large as `max_row`.
+const BATCHES_AHEAD: usize = 1;
 
 /// Checks, before anything is sent, that both files can be written where they are to be; makes none.
 pub(super) fn check(plan: &Plan, input: &Input) -> Result<(), RunError> {
@@ -94,6 +94,10 @@ pub(super) fn write(
             with_row(plan, &record, &outcome, |row| writer.write(row))?;
         }
         reader.join().unwrap_or_else(|caught| panic::resume_unwind(caught))?;
+        // Rows were matched by their number: those of an input that changed meanwhile have the answers of others.
+        if !input.is_as_opened()? {
+            return Err(RunError::InputChanged);
+        }
         Ok(writer.finish()?)
     })
 }

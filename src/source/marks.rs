@@ -147,8 +147,11 @@ impl FileMarks {
 
 fn marks_of(file: &InputFile, most: usize) -> Result<FileMarks, SourceError> {
     let (records, places) = places_of(file, most)?;
-    let mut beginning = Beginning::of(file.file()?);
     let mut marks = Vec::with_capacity(places.len());
+    if places.is_empty() {
+        return Ok(FileMarks { how: file.how(), print: file.print(), records, marks });
+    }
+    let mut beginning = Beginning::of(file.file()?);
     for (place, records) in places {
         // A file that ends earlier by now has changed.
         let Some(hash) = beginning.hash_to(place).map_err(|error| file.broken(error.into()))? else { break };

@@ -341,10 +341,11 @@ impl Order {
     }
 }
 
-/// Of which identity the order on disk is, if there is one.
+/// Of which identity the order on disk is, if there is one that another may take places from.
 pub(super) fn identity_on_disk(dir: &StateDir) -> Option<[u8; 16]> {
     let path = dir.file(NAME);
-    Some(read_header(&File::open(&path).ok()?, &path).ok()??.identity)
+    let header = read_header(&File::open(&path).ok()?, &path).ok()??;
+    (header.matched && header.confirmed > 0).then_some(header.identity)
 }
 
 fn read_header(file: &File, path: &Path) -> Result<Option<Header>, StoreError> {

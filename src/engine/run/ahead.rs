@@ -48,7 +48,8 @@ fn marked(input: &Input, state: &StateDir) -> Result<u64, RunError> {
     }
     let marks = input.marks()?;
     if input.is_as_opened()? {
-        state.keep_marks(&marks.encode())?;
+        // On a full disk they are missed, and nothing else.
+        let _ = state.keep_marks(&marks.encode());
     }
     Ok(marks.records())
 }

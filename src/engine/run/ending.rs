@@ -34,6 +34,8 @@ impl Run {
         let written = if finished && writes { Some(self.write_outputs(&mut recorder)?) } else { None };
         if self.input.is_as_opened().unwrap_or(false) {
             recorder.store.confirm_order();
+        } else if finished && self.streams {
+            return Err(RunError::InputChanged);
         }
         // A part does not end a run that was stopped before it: what that has left is still to be done.
         let is_part = self.selection.is_part() && self.purpose.kind == RunKind::Job;
