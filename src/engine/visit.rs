@@ -234,7 +234,8 @@ impl Life {
         }
     }
 
-    /// Admitted at its turn: what one row meets may be its own fault, so those that have probed less come first.
+    /// Admitted at its turn: what one row meets may be its own fault, so those that have probed less come first. A row that
+    /// another model takes meanwhile goes there at once.
     async fn admitted(
         &self,
         at: usize,
@@ -243,10 +244,17 @@ impl Life {
         patience: Duration,
     ) -> Result<Admission, Refusal> {
         let steps = self.walk.tries(at).in_vain.min(STEPS);
-        if steps > 0 && upstream.gate.down_since().is_some() {
+        if steps > 0 && upstream.gate.down_since().is_some() && !self.is_wanted_behind(at) {
             tokio::time::sleep(STEP_BACK * steps).await;
         }
         upstream.gate.admit(need, Some(patience)).await
+    }
+
+    /// Whether a model behind this one can take the row now.
+    fn is_wanted_behind(&self, at: usize) -> bool {
+        let upstreams = &self.shared.upstreams;
+        let behind = self.walk.usable_after(at, upstreams, &self.request);
+        behind.into_iter().any(|other| upstreams[self.walk.upstream(other)].gate.down_since().is_none())
     }
 
     /// Waits until some model of the route can be asked again; false where the row is left instead, as the run stops or
