@@ -306,7 +306,7 @@ impl Life {
             truncated: called.rejected.as_ref().is_some_and(|rejected| rejected.truncated),
             ..count(tries, upstream, error, member)
         };
-        self.walk.stop(at).tries.in_vain += u32::from(called.met_outage());
+        self.walk.stop(at).tries.in_vain += u32::from(called.met_outage() && may_be_rows_fault(error));
         if called.met_outage() && (is_servers_fault(kind) || kind == FailureKind::RateLimited) {
             upstream.note_fault(&error.failure);
         }
