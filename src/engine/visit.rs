@@ -29,7 +29,7 @@ use crate::types::{Failure, FailureKind, Money};
 /// What is known of an outage is looked at again this often, by each row that waits for its end.
 const LOOK_AGAIN: Duration = Duration::from_secs(20);
 
-/// A row steps back by so much for each call of its own that met an outage, up to so many: another one probes next.
+/// A row steps back by so much for each call of its own that met what may be an outage, up to so many: another one probes next.
 const STEP_BACK: Duration = Duration::from_millis(50);
 const STEPS: u32 = 20;
 
@@ -244,14 +244,14 @@ impl Life {
         patience: Duration,
     ) -> Result<Admission, Refusal> {
         let steps = self.walk.tries(at).in_vain.min(STEPS);
-        if steps > 0 && upstream.gate.down_since().is_some() && !self.is_wanted_behind(at) {
+        if steps > 0 && upstream.gate.down_since().is_some() && !self.is_taken_behind(at) {
             tokio::time::sleep(STEP_BACK * steps).await;
         }
         upstream.gate.admit(need, Some(patience)).await
     }
 
     /// Whether a model behind this one can take the row now.
-    fn is_wanted_behind(&self, at: usize) -> bool {
+    fn is_taken_behind(&self, at: usize) -> bool {
         let upstreams = &self.shared.upstreams;
         let behind = self.walk.usable_after(at, upstreams, &self.request);
         behind.into_iter().any(|other| upstreams[self.walk.upstream(other)].gate.down_since().is_none())

@@ -50,7 +50,7 @@ pub(super) struct Tries {
     /// Those that failed by what counts, for `decide`.
     pub counted: u32,
     pub timeouts: u32,
-    /// Calls that met an outage.
+    /// Calls that met an outage, where the row itself may be to blame.
     pub in_vain: u32,
     /// How often it was asked again with what was wrong.
     pub reasks: u32,

@@ -406,9 +406,10 @@ fn broken(shown: &str, packing: Packing, source: io::Error) -> SourceError {
     let file = shown.to_owned();
     match packing {
         // What the system says is of the disk or the network, not of what the file holds.
-        _ if source.raw_os_error().is_some() => SourceError::Io { file, doing: "read", source },
-        Packing::None => SourceError::Io { file, doing: "read", source },
-        Packing::Gzip | Packing::Zstd => damaged(shown, packing, Damage::of(&source), source),
+        Packing::Gzip | Packing::Zstd if source.raw_os_error().is_none() => {
+            damaged(shown, packing, Damage::of(&source), source)
+        }
+        Packing::None | Packing::Gzip | Packing::Zstd => SourceError::Io { file, doing: "read", source },
     }
 }
 
