@@ -312,7 +312,7 @@ fn commit(bencher: Bencher<'_, '_>) {
             append(&mut store, batch);
             store.write().unwrap();
         }
-        store.checkpoint(false).unwrap();
+        store.checkpoint().unwrap();
     });
 }
 

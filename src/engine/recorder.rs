@@ -262,14 +262,18 @@ impl Recorder {
     /// Ten times a second.
     fn tick(&mut self, now: Instant) {
         self.stop_if(self.rules.by_time(self.progress.elapsed(), jiff::Timestamp::now()));
-        let synced = self.store.sync();
-        self.note(synced);
+        if self.error.is_none() {
+            self.store.sync_soon();
+        } else {
+            let synced = self.store.sync();
+            self.note(synced);
+        }
         self.show(now);
     }
 
-    /// Moves the checkpoint on, and the totals each second.
+    /// Sees to it that lines last and the checkpoint follows, and each second the totals.
     fn keep(&mut self, now: Instant) -> Result<(), StoreError> {
-        self.store.checkpoint(false)?;
+        self.store.advance()?;
         if now >= self.saved + TOTALS_EVERY {
             self.saved = now;
             self.save_totals(if self.pause.is_on() { "paused" } else { "running" })?;
@@ -382,7 +386,7 @@ impl Recorder {
         let synced = self.write().and_then(|()| self.store.sync());
         self.note(synced);
         if self.error.is_none() {
-            let kept = self.store.checkpoint(true);
+            let kept = self.store.checkpoint();
             self.note(kept);
         }
     }
@@ -392,7 +396,7 @@ impl Recorder {
         if let Some(run) = self.store.ledger().open(&self.purpose).map(|run| run.run) {
             self.store.append(&LogLine::RunEnd(RunEndLine { run, at: now_ms() }))?;
             self.store.write()?;
-            self.store.checkpoint(true)?;
+            self.store.checkpoint()?;
         }
         self.save_totals("finished")
     }

@@ -5,18 +5,16 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::error::io_error;
+use super::commits::Beside;
 use super::lock::now_ms;
 use super::log::Log;
-use super::meta::{Meta, read_tail};
+use super::meta::Meta;
 use super::order::{self, Order};
 use super::{
     Beginning, Checkpoint, End, Ended, Flight, KeyIndex, OrderReader, OrderState, StateDir, StoreError, packed, totals,
 };
 use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
 
-/// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
-pub(super) const RECORD: usize = 2048;
 /// How many settled calls are remembered before those that left the flight file are forgotten; far above any number of
 /// slots.
 const SETTLED: usize = 1 << 16;
@@ -59,6 +57,8 @@ pub struct Store {
     pub(super) gathered: Vec<Ended>,
     /// So many of them make the next commit.
     pub(super) commit_at: usize,
+    /// What the disk is asked for while lines are written.
+    pub(super) beside: Beside,
     /// Calls on record that may still stand in the flight file.
     pub(super) settled: HashSet<CallNumber>,
     pub(super) at_open: AtOpen,
@@ -91,46 +91,6 @@ impl Store {
     #[must_use]
     pub fn unwritten(&self) -> usize {
         self.log.unwritten()
-    }
-
-    /// Makes what was written last through a power loss. Does nothing where nothing is new.
-    ///
-    /// # Errors
-    /// I/O.
-    pub fn sync(&mut self) -> Result<(), StoreError> {
-        self.log.sync()
-    }
-
-    /// Moves the checkpoint on, when enough outcomes have gathered or when `force` is set: then it also lasts through a
-    /// power loss. Writes and syncs first.
-    ///
-    /// # Errors
-    /// I/O, or the checkpoint's own. The log is whole in any case.
-    pub fn checkpoint(&mut self, force: bool) -> Result<(), StoreError> {
-        if !force && self.gathered.len() < self.commit_at {
-            return Ok(());
-        }
-        self.write()?;
-        let cursor = self.log.len();
-        if cursor != self.meta.cursor {
-            self.log.sync()?;
-            if let Some(order) = &mut self.order {
-                order.sync(cursor)?;
-            }
-            match self.commit(cursor) {
-                // The log has it all: what has gathered waits for the next time.
-                Err(StoreError::CheckpointAway { .. }) if !force => self.commit_at = self.gathered.len() + RECORD,
-                done => done?,
-            }
-        }
-        if force && let Some(order) = &mut self.order {
-            order.save_confirmed()?;
-        }
-        if force && self.unsynced {
-            self.checkpoint.sync()?;
-            self.unsynced = false;
-        }
-        Ok(())
     }
 
     /// Replaces `totals.json`: the ledger, and the members of `extra`, an object.
@@ -232,6 +192,7 @@ impl Store {
 
     /// Begins an order, in place of any on disk.
     fn begin_order(&mut self, identity: [u8; 16]) -> Result<OrderState, StoreError> {
+        self.wait_for_disk()?;
         let any = self.meta.outcomes > 0 || !self.gathered.is_empty();
         let state = if any { OrderState::Unmatched } else { OrderState::Matched };
         self.order = Some(Order::begin(&self.dir, identity, state, self.log.len(), self.meta.cursor)?);
@@ -257,6 +218,7 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn forget_order(&mut self) -> Result<(), StoreError> {
+        self.wait_for_disk()?;
         self.order = None;
         Order::remove(&self.dir)
     }
@@ -274,6 +236,7 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn mark_matched(&mut self) -> Result<(), StoreError> {
+        self.wait_for_disk()?;
         self.order.as_mut().map_or(Ok(()), Order::mark_matched)
     }
 
@@ -301,7 +264,7 @@ impl Store {
     /// # Errors
     /// I/O, or the checkpoint's own.
     pub fn close(mut self) -> Result<(), StoreError> {
-        self.checkpoint(true)
+        self.checkpoint()
     }
 
     /// Counts a line that stands at this place.
@@ -326,35 +289,6 @@ impl Store {
                 self.set_order(ended.row, ended.end)
             }
         }
-    }
-
-    /// Gives the checkpoint what has gathered, in one commit. All lines before the cursor are written and synced.
-    pub(super) fn commit(&mut self, cursor: u64) -> Result<(), StoreError> {
-        // A slot that is free now is free on disk before the cursor passes its call's line; the others are remembered.
-        // So a call is never taken for possibly billed because its line is no longer looked at.
-        self.forget_settled();
-        self.flight.sync()?;
-        let record = (!self.gathered.is_empty()).then(|| packed::encode(&self.gathered));
-        let meta = Meta {
-            cursor,
-            tail: read_tail(self.log.path(), cursor).map_err(io_error("read", self.log.path()))?,
-            records: self.meta.records + u64::from(record.is_some()),
-            outcomes: self.meta.outcomes + self.gathered.len() as u64,
-            settled: self.settled.iter().copied().collect(),
-            ..self.meta.clone()
-        };
-        let numbered = record.as_deref().map(|record| (self.meta.records, record));
-        self.checkpoint.commit(numbered, &serde_json::to_vec(&meta)?)?;
-        self.meta = meta;
-        self.gathered.clear();
-        self.commit_at = RECORD;
-        self.unsynced = true;
-        Ok(())
-    }
-
-    /// Whether a record's worth of outcomes has gathered.
-    pub(super) fn is_record_full(&self) -> bool {
-        self.gathered.len() >= RECORD
     }
 
     /// Entries behind the checkpoint's cursor may be of lines that are gone: they go, and come again from the lines.
@@ -406,7 +340,7 @@ impl Store {
     }
 
     /// Keeps of the settled calls only those that still stand in the flight file.
-    fn forget_settled(&mut self) {
+    pub(super) fn forget_settled(&mut self) {
         let standing = self.flight.standing();
         self.settled.retain(|call| standing.contains(call));
     }

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -25,7 +26,7 @@ struct Header {
 }
 
 /// What the log needs of a file: so that a full disk can be had in tests.
-pub(super) trait LogFile: Send {
+pub(super) trait LogFile: Send + Sync {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     fn set_len(&self, len: u64) -> io::Result<()>;
     fn sync_data(&self) -> io::Result<()>;
@@ -48,7 +49,7 @@ impl LogFile for File {
 /// The log, open for appending.
 pub(super) struct Log {
     path: PathBuf,
-    file: Box<dyn LogFile>,
+    file: Arc<dyn LogFile>,
     /// The length up to which whole lines are in the file.
     written: u64,
     /// Lines behind that.
@@ -63,14 +64,14 @@ impl Log {
         let file = open.map_err(io_error("open", &path))?;
         let len = file.metadata().map_err(io_error("look at", &path))?.len();
         if check_header(&file, len, &path)? {
-            return Ok(Self::over(Box::new(file), path, len));
+            return Ok(Self::over(Arc::new(file), path, len));
         }
         begin(&file, &path).map_err(io_error("write to", &path))?;
-        Ok(Self::over(Box::new(file), path, HEADER.len() as u64))
+        Ok(Self::over(Arc::new(file), path, HEADER.len() as u64))
     }
 
     /// A log over any file that holds `len` bytes.
-    pub(super) fn over(file: Box<dyn LogFile>, path: PathBuf, len: u64) -> Self {
+    pub(super) fn over(file: Arc<dyn LogFile>, path: PathBuf, len: u64) -> Self {
         // What an earlier process wrote may not have reached the disk yet.
         Self { path, file, written: len, buffer: Vec::new(), unsynced: true }
     }
@@ -153,6 +154,21 @@ impl Log {
             self.unsynced = false;
         }
         Ok(())
+    }
+
+    /// The same for another thread. It counts as done; where it is not, [`Log::mark_unsynced`] says so.
+    pub(super) fn sync_apart(&mut self) -> impl FnOnce() -> Result<(), StoreError> + Send + use<> {
+        self.unsynced = false;
+        let (file, path) = (Arc::clone(&self.file), self.path.clone());
+        move || file.sync_data().map_err(io_error("sync", &path))
+    }
+
+    pub(super) fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
+    pub(super) fn mark_unsynced(&mut self) {
+        self.unsynced = true;
     }
 }
 

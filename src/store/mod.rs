@@ -10,6 +10,7 @@
 
 mod asked;
 mod checkpoint;
+mod commits;
 mod control;
 mod dir;
 mod error;

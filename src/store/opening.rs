@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use super::commits::{Beside, RECORD};
 use super::flight::Left;
-use super::keeper::{AtOpen, RECORD};
+use super::keeper::AtOpen;
 use super::log::{HEADER, LOG, Log};
 use super::meta::{self, Meta, read_tail};
 use super::scan::{Scan, Scanned};
@@ -72,6 +73,7 @@ impl Store {
             order: None,
             gathered: Vec::new(),
             commit_at: RECORD,
+            beside: Beside::default(),
             settled: meta.settled.iter().copied().collect(),
             at_open: AtOpen { cursor: meta.cursor, records: meta.records, broken: false },
             unsynced: true,
@@ -84,7 +86,7 @@ impl Store {
             store.commit(store.log.len())?;
         }
         if let Some(damage) = damage {
-            store.checkpoint(true)?;
+            store.checkpoint()?;
             notes.insert(0, format!("{damage}, and rebuilt from the log ({} rows)", store.meta.outcomes));
         }
         totals::mend(dir, store.log.len(), &store.meta.ledger)?;

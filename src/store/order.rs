@@ -40,7 +40,7 @@ pub struct Beginning {
 
 /// What the file's first bytes say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Header {
+pub(super) struct Header {
     /// Of the input and the job.
     identity: [u8; 16],
     matched: bool,
@@ -309,6 +309,24 @@ impl Order {
         self.commit(Header { synced: cursor, ..self.header })
     }
 
+    /// The same for another thread, of all entries that there are now. [`Order::is_synced`] comes once it is done, and no
+    /// other change of the header before that.
+    pub(super) fn sync_apart(
+        &mut self,
+        cursor: u64,
+    ) -> Result<(Header, impl FnOnce() -> Result<(), StoreError> + Send + use<>), StoreError> {
+        self.write_entries()?;
+        let header = Header { synced: cursor, ..self.header };
+        let (file, path) = (self.pages.file().try_clone().map_err(io_error("sync", &self.path))?, self.path.clone());
+        Ok((header, move || make_last(&file, header).map_err(io_error("sync", &path))))
+    }
+
+    /// This header stands on disk; what has been put in or confirmed since is not in it.
+    pub(super) fn is_synced(&mut self, header: Header) {
+        self.header.synced = header.synced;
+        self.unsaved = self.header.confirmed != header.confirmed;
+    }
+
     /// All rows of today's input have been looked up.
     pub(super) fn mark_matched(&mut self) -> Result<(), StoreError> {
         // What was found by key was read by now, and nobody has looked whether the input changed before that.
@@ -321,24 +339,28 @@ impl Order {
         self.commit(Header { matched: true, ..self.header })
     }
 
-    /// The entries first: the header must not speak of entries that are not there.
     fn commit(&mut self, header: Header) -> Result<(), StoreError> {
-        if self.lost_entries {
-            let source = io::Error::other("an entry was lost when it was written before");
-            return Err(io_error("sync", &self.path)(source));
-        }
-        self.flush()?;
-        let file = self.pages.file();
-        let write = || {
-            file.sync_data()?;
-            file.write_all_at(&header.encode(), 0)?;
-            file.sync_data()
-        };
-        write().map_err(io_error("sync", &self.path))?;
+        self.write_entries()?;
+        make_last(self.pages.file(), header).map_err(io_error("sync", &self.path))?;
         self.header = header;
         self.unsaved = false;
         Ok(())
     }
+
+    fn write_entries(&mut self) -> Result<(), StoreError> {
+        if self.lost_entries {
+            let source = io::Error::other("an entry was lost when it was written before");
+            return Err(io_error("sync", &self.path)(source));
+        }
+        self.flush()
+    }
+}
+
+/// The entries first: the header must not speak of entries that are not there.
+fn make_last(file: &File, header: Header) -> io::Result<()> {
+    file.sync_data()?;
+    file.write_all_at(&header.encode(), 0)?;
+    file.sync_data()
 }
 
 /// Of which identity the order on disk is, if there is one that another may take places from.

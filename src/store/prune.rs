@@ -102,7 +102,7 @@ impl Store {
     /// [`StoreError::BrokenLine`] and [`StoreError::Sums`] where the log is damaged; I/O. Then nothing was forgotten, or
     /// all of it; the next opening makes anew what is missing besides the log.
     pub fn prune(mut self, identity: [u8; 16], needed: &Needed, whole: bool, at_ms: u64) -> Result<Pruned, StoreError> {
-        self.checkpoint(true)?;
+        self.checkpoint()?;
         let (dir, slots) = (self.dir.clone(), self.flight.slots);
         let kept = needed.places();
         let new = dir.file(NEW);

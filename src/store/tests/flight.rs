@@ -48,7 +48,7 @@ fn a_call_with_a_line_is_not_billed_again_whether_the_line_is_checkpointed_or_no
         store.flight().take(1, &entry(3)).unwrap();
         write_rows(&mut store, 3..=3);
         if checkpointed {
-            store.checkpoint(true).unwrap();
+            store.checkpoint().unwrap();
         }
         drop(store);
         let (store, opened) = scene.open();
@@ -148,7 +148,7 @@ fn what_a_row_has_spent_is_forgotten_with_its_outcome() {
     }
     store.append(&outcome_telling(1, 104, vec![told(101), told(103), told(7)])).unwrap();
     store.append(&LogLine::Attempt(Box::new(attempt(105, 3, 2)))).unwrap();
-    store.checkpoint(true).unwrap();
+    store.checkpoint().unwrap();
     drop(store);
     let (_, opened) = scene.open();
     let mut spent: Vec<_> = opened.spent.iter().map(|(key, trail)| (key.0[0], trail.len())).collect();

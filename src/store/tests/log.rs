@@ -144,7 +144,7 @@ fn a_full_disk_leaves_whole_lines_and_the_others_are_written_when_there_is_room(
     for room in 0..all.len() {
         let disk = SmallDisk::default();
         *disk.room.lock().unwrap() = room;
-        let mut log = Log::over(Box::new(disk.clone()), "results.log".into(), 0);
+        let mut log = Log::over(Arc::new(disk.clone()), "results.log".into(), 0);
         let offsets: Vec<u64> = lines.iter().map(|line| log.append(line).unwrap()).collect();
         let error = log.write().unwrap_err().to_string();
         assert!(error.starts_with("cannot write to results.log"), "{error}");

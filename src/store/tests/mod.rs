@@ -1,5 +1,6 @@
 //! What the store promises over kills, damage and lost power.
 
+mod beside;
 mod dir;
 mod flight;
 mod log;
@@ -127,6 +128,12 @@ fn write_rows(store: &mut Store, rows: std::ops::RangeInclusive<u64>) {
         store.append(&outcome_line(row, 1)).unwrap();
     }
     store.write().unwrap();
+}
+
+/// What a run does all the time, with a disk that is fast.
+fn keep_up(store: &mut Store) {
+    store.advance().unwrap();
+    store.wait_for_disk().unwrap();
 }
 
 fn rows(store: &Store) -> Vec<u64> {

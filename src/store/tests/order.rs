@@ -176,7 +176,7 @@ fn an_order_is_found_again_after_a_kill_at_any_outcome() {
         assert_eq!(store.order_for(TODAY).unwrap(), OrderState::Matched, "before row {row}");
         write_rows(&mut store, row..=row);
         if row % 3 == 0 {
-            store.checkpoint(true).unwrap();
+            store.checkpoint().unwrap();
         }
         if row % 2 == 0 {
             store.flush_order().unwrap();
@@ -189,7 +189,7 @@ const BEFORE: Beginning = Beginning { identity: TODAY, rows: 3 };
 
 fn confirm(store: &mut Store) {
     store.confirm_order();
-    store.checkpoint(true).unwrap();
+    store.checkpoint().unwrap();
 }
 
 /// Where the index's outcomes of a key stand.

@@ -10,7 +10,7 @@ fn filled(rows: u64) -> (Scene, PathBuf) {
     let scene = Scene::new();
     let (mut store, _) = scene.open();
     write_rows(&mut store, 1..=rows);
-    store.checkpoint(true).unwrap();
+    store.checkpoint().unwrap();
     write_rows(&mut store, rows + 1..=rows + 3);
     drop(store);
     let sled = scene.dir.path().join("sled");
@@ -126,7 +126,7 @@ fn a_record_that_is_missing_is_noticed() {
     let (mut store, _) = open();
     for rows in [1..=10, 11..=20, 21..=30] {
         write_rows(&mut store, rows);
-        store.checkpoint(true).unwrap();
+        store.checkpoint().unwrap();
     }
     drop(store);
     let meta = memory.meta().unwrap().unwrap();
@@ -179,13 +179,13 @@ fn a_checkpoint_that_is_away_for_a_while_ends_no_run_and_misses_nothing() {
     let records = || memory.records(0).count();
     for (rows, committed) in [(1..=3000, 0), (3001..=4000, 0), (4001..=6000, 0), (6001..=9000, 1)] {
         write_rows(&mut store, rows);
-        store.checkpoint(false).unwrap();
+        keep_up(&mut store);
         assert_eq!(records(), committed);
     }
     left.store(1, std::sync::atomic::Ordering::Relaxed);
     write_rows(&mut store, 9001..=9001);
     // Who must have it now is told.
-    assert!(store.checkpoint(true).is_err());
+    assert!(store.checkpoint().is_err());
     store.close().unwrap();
     let (store, opened) = Store::open_with(&scene.dir, Box::new(memory.clone()), SLOTS, AT).unwrap();
     assert_eq!((rows(&store), opened.notes), ((1..=9001).collect(), Vec::new()));

@@ -167,7 +167,7 @@ impl Play {
                 self.model.written = self.model.lines.len();
             }
             Step::Checkpoint => {
-                self.store().checkpoint(true).unwrap();
+                self.store().checkpoint().unwrap();
                 self.model.written = self.model.lines.len();
                 self.model.synced = self.model.lines.len();
             }
@@ -261,7 +261,7 @@ fn a_copy_taken_while_the_store_is_open_resumes_like_the_store_itself() {
     store.order_for(IDENTITY).unwrap();
     for rows in [1..=2500, 2501..=5000, 5001..=7000] {
         write_rows(&mut store, rows);
-        store.checkpoint(false).unwrap();
+        keep_up(&mut store);
     }
     let copy = Scene::new();
     copy_files(scene.dir.path(), copy.dir.path());
@@ -279,7 +279,7 @@ fn a_copy_taken_while_the_store_is_open_resumes_like_the_store_itself() {
     assert_eq!(rows(&copy.open().0).len(), 7001);
 }
 
-fn copy_files(from: &Path, to: &Path) {
+pub(super) fn copy_files(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
         let target = to.join(entry.file_name());

@@ -1,0 +1,221 @@
+//! How the checkpoint moves on: what has gathered is put aside, the files that it speaks of are synced, then it is committed.
+//!
+//! A disk takes milliseconds for a sync, a busy one a second. While calls are out that is done on a thread beside: no permit
+//! comes back before its line is written, so a writer that waits for the disk would hold up all of them.
+
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::{mem, panic};
+
+use super::error::io_error;
+use super::meta::{Meta, read_tail};
+use super::order::Header;
+use super::{Store, StoreError, packed};
+
+/// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
+pub(super) const RECORD: usize = 2048;
+
+/// What the disk is asked for beside the writer: one thing at a time.
+#[derive(Default)]
+pub(super) struct Beside {
+    under_way: Option<JoinHandle<Result<(), StoreError>>>,
+    /// What is committed once that has ended well.
+    commit: Option<Commit>,
+    /// Lines are to be synced when nothing is under way.
+    sync_due: bool,
+}
+
+/// Outcomes on their way into the checkpoint, and how things stood behind the last of them.
+struct Commit {
+    /// The log's length then, and the last bytes of it.
+    cursor: u64,
+    tail: Vec<u8>,
+    /// The first so many of those that have gathered.
+    outcomes: usize,
+    record: Option<Vec<u8>>,
+    meta: Vec<u8>,
+    /// The order's, as it is on disk before the commit.
+    order: Option<Header>,
+}
+
+impl Beside {
+    /// Whether it has begun: a system that has no thread to spare may have one later.
+    fn begin(&mut self, work: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> bool {
+        self.under_way = thread::Builder::new().name("sync".to_owned()).spawn(work).ok();
+        self.under_way.is_some()
+    }
+
+    fn is_under_way(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Waits for what is under way.
+    fn ended(&mut self) -> Result<(), StoreError> {
+        let ended = self.under_way.take().map(JoinHandle::join);
+        ended.map_or(Ok(()), |ended| ended.unwrap_or_else(|caught| panic::resume_unwind(caught)))
+    }
+}
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        // Whoever opens the directory next must be the only one who writes to it.
+        if let Some(thread) = self.under_way.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Store {
+    /// Asks for a sync of what is written by then, at the next [`Store::advance`] that finds the disk free.
+    pub fn sync_soon(&mut self) {
+        self.beside.sync_due = true;
+    }
+
+    /// Sees to it that lines last and the checkpoint follows, without waiting for the disk: takes note of a sync that has
+    /// ended, and begins the next one, when enough outcomes have gathered for a commit or a sync was asked for.
+    ///
+    /// # Errors
+    /// I/O, or the checkpoint's own. The log is whole in any case.
+    pub fn advance(&mut self) -> Result<(), StoreError> {
+        if self.beside.is_under_way() {
+            return Ok(());
+        }
+        self.wait_for_disk()?;
+        if self.gathered.len() >= self.commit_at {
+            return self.begin_commit();
+        }
+        if mem::take(&mut self.beside.sync_due) && self.log.is_unsynced() {
+            let sync = self.log.sync_apart();
+            if !self.beside.begin(sync) {
+                self.sync_again();
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what was written last through a power loss. Does nothing where nothing is new.
+    ///
+    /// # Errors
+    /// I/O.
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.wait_for_disk()?;
+        self.log.sync()
+    }
+
+    /// Moves the checkpoint to the end of the log, to last through a power loss. Writes and syncs first.
+    ///
+    /// # Errors
+    /// I/O, or the checkpoint's own. The log is whole in any case.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.wait_for_disk()?;
+        self.write()?;
+        let cursor = self.log.len();
+        if cursor != self.meta.cursor {
+            self.log.sync()?;
+            if let Some(order) = &mut self.order {
+                order.sync(cursor)?;
+            }
+            self.commit(cursor)?;
+        }
+        if let Some(order) = &mut self.order {
+            order.save_confirmed()?;
+        }
+        if self.unsynced {
+            self.checkpoint.sync()?;
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Ends what the disk is asked for beside: nothing else writes to the files then.
+    ///
+    /// # Errors
+    /// Its own.
+    pub(super) fn wait_for_disk(&mut self) -> Result<(), StoreError> {
+        let ended = self.beside.ended();
+        let commit = self.beside.commit.take();
+        if ended.is_err() {
+            self.sync_again();
+        }
+        ended?;
+        let Some(commit) = commit else { return Ok(()) };
+        if let (Some(order), Some(header)) = (&mut self.order, commit.order) {
+            order.is_synced(header);
+        }
+        match self.finish(commit) {
+            // The log has it all: what has gathered waits for the next time.
+            Err(StoreError::CheckpointAway { .. }) => self.commit_at = self.gathered.len() + RECORD,
+            done => done?,
+        }
+        Ok(())
+    }
+
+    /// Gives the checkpoint what has gathered, in one commit. All lines before the cursor are written and synced.
+    pub(super) fn commit(&mut self, cursor: u64) -> Result<(), StoreError> {
+        let commit = self.next_commit(cursor)?;
+        self.flight.sync()?;
+        self.finish(commit)
+    }
+
+    /// Whether a record's worth of outcomes has gathered.
+    pub(super) fn is_record_full(&self) -> bool {
+        self.gathered.len() >= RECORD
+    }
+
+    fn begin_commit(&mut self) -> Result<(), StoreError> {
+        self.write()?;
+        let cursor = self.log.len();
+        let order = self.order.as_mut().map(|order| order.sync_apart(cursor)).transpose()?;
+        let (header, sync_order) = order.unzip();
+        let commit = Commit { order: header, ..self.next_commit(cursor)? };
+        let (sync_log, flight) = (self.log.sync_apart(), Arc::clone(&self.flight));
+        let begun = self.beside.begin(move || {
+            sync_log()?;
+            sync_order.map_or(Ok(()), |sync| sync())?;
+            flight.sync()
+        });
+        self.beside.sync_due = false;
+        self.beside.commit = begun.then_some(commit);
+        if !begun {
+            self.sync_again();
+        }
+        Ok(())
+    }
+
+    /// Lines that were to be synced are not.
+    fn sync_again(&mut self) {
+        self.log.mark_unsynced();
+        self.beside.sync_due = true;
+    }
+
+    fn next_commit(&mut self, cursor: u64) -> Result<Commit, StoreError> {
+        // A slot that is free now is free on disk before the cursor passes its call's line; the others are remembered.
+        // So a call is never taken for possibly billed because its line is no longer looked at.
+        self.forget_settled();
+        let tail = read_tail(self.log.path(), cursor).map_err(io_error("read", self.log.path()))?;
+        let record = (!self.gathered.is_empty()).then(|| packed::encode(&self.gathered));
+        let outcomes = self.gathered.len();
+        let meta = Meta {
+            cursor,
+            tail: tail.clone(),
+            records: self.meta.records + u64::from(record.is_some()),
+            outcomes: self.meta.outcomes + outcomes as u64,
+            settled: self.settled.iter().copied().collect(),
+            ..self.meta.clone()
+        };
+        Ok(Commit { cursor, tail, outcomes, record, meta: serde_json::to_vec(&meta)?, order: None })
+    }
+
+    fn finish(&mut self, commit: Commit) -> Result<(), StoreError> {
+        let record = commit.record.as_deref().map(|record| (self.meta.records, record));
+        self.checkpoint.commit(record, &commit.meta)?;
+        self.meta.records += u64::from(commit.record.is_some());
+        self.meta.outcomes += commit.outcomes as u64;
+        self.meta.cursor = commit.cursor;
+        self.meta.tail = commit.tail;
+        self.gathered.drain(..commit.outcomes);
+        self.commit_at = RECORD;
+        self.unsynced = true;
+        Ok(())
+    }
+}
