@@ -399,6 +399,11 @@ pub(super) struct Call {
 }
 
 impl Call {
+    /// Waits for less, so that it is answered in time on average by a clock whose waits end late by so much.
+    pub(super) fn allow_for(&mut self, lateness: Duration) {
+        self.delay = self.delay.saturating_sub(lateness).max(self.delay / 2);
+    }
+
     /// Waits for the reply, and counts it.
     pub(super) async fn reply(&mut self) -> WireReply {
         if self.delivery == Delivery::Never {
