@@ -1,12 +1,13 @@
 //! What stands between the store and sled.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StoreError;
 
-/// Records with their numbers, in order.
-pub type Records<'a> = Box<dyn Iterator<Item = Result<(u64, Vec<u8>), StoreError>> + 'a>;
+/// A record with its number.
+pub type Record = (u64, Vec<u8>);
 
 /// A place for packed records and one piece of meta, over the log. It may lose what it was given, but must not give back
 /// a part of a commit: the log makes up for the first, nothing for the second.
@@ -17,11 +18,11 @@ pub trait Checkpoint: Send {
     /// Any: the checkpoint is then reset, and built again from the log.
     fn meta(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// All records from this number on.
+    /// The first record from this number on, if there is one.
     ///
     /// # Errors
-    /// As items; the checkpoint cannot be read then.
-    fn records(&self, from: u64) -> Records<'_>;
+    /// The checkpoint cannot be read.
+    fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError>;
 
     /// Takes in a record (none where nothing but the meta has changed) and the meta, both or neither.
     ///
@@ -40,6 +41,35 @@ pub trait Checkpoint: Send {
     /// # Errors
     /// I/O.
     fn reset(&mut self, at_ms: u64) -> Result<String, StoreError>;
+}
+
+/// All records from this number on, in order; an error is the last item.
+pub(super) fn records_from(
+    from: u64,
+    read: impl Fn(u64) -> Result<Option<Record>, StoreError>,
+) -> impl Iterator<Item = Result<Record, StoreError>> {
+    let mut next = Some(from);
+    iter::from_fn(move || {
+        let record = read(next?).transpose()?;
+        next = record.as_ref().ok().map(|(number, _)| number + 1);
+        Some(record)
+    })
+}
+
+/// A checkpoint that the writer's thread and the one beside it share.
+#[derive(Clone)]
+pub(super) struct SharedCheckpoint {
+    checkpoint: Arc<Mutex<Box<dyn Checkpoint>>>,
+}
+
+impl SharedCheckpoint {
+    pub(super) fn new(checkpoint: Box<dyn Checkpoint>) -> Self {
+        Self { checkpoint: Arc::new(Mutex::new(checkpoint)) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Box<dyn Checkpoint>> {
+        self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -71,9 +101,8 @@ impl Checkpoint for MemoryCheckpoint {
         Ok(self.memory().meta.clone())
     }
 
-    fn records(&self, from: u64) -> Records<'_> {
-        let records: Vec<_> = self.memory().records.range(from..).map(|(at, record)| (*at, record.clone())).collect();
-        Box::new(records.into_iter().map(Ok))
+    fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError> {
+        Ok(self.memory().records.range(from..).next().map(|(at, record)| (*at, record.clone())))
     }
 
     fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::{mem, panic};
 
+use super::checkpoint::SharedCheckpoint;
 use super::error::io_error;
 use super::meta::{Meta, read_tail};
 use super::order::Header;
-use super::{Store, StoreError, packed};
+use super::{Record, Store, StoreError, packed};
 
 /// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
 pub(super) const RECORD: usize = 2048;
@@ -19,23 +20,35 @@ pub(super) const RECORD: usize = 2048;
 #[derive(Default)]
 pub(super) struct Beside {
     under_way: Option<JoinHandle<Result<(), StoreError>>>,
-    /// What is committed once that has ended well.
-    commit: Option<Commit>,
+    /// What follows once that has ended well.
+    committed: Option<Committed>,
     /// Lines are to be synced when nothing is under way.
     sync_due: bool,
 }
 
-/// Outcomes on their way into the checkpoint, and how things stood behind the last of them.
+/// What the checkpoint takes in: outcomes, and how things stood behind the last of them.
 struct Commit {
-    /// The log's length then, and the last bytes of it.
+    record: Option<Record>,
+    meta: Vec<u8>,
+}
+
+/// What is so once it has.
+struct Committed {
+    /// The log's length up to there, and the last bytes before.
     cursor: u64,
     tail: Vec<u8>,
+    records: u64,
     /// The first so many of those that have gathered.
     outcomes: usize,
-    record: Option<Vec<u8>>,
-    meta: Vec<u8>,
-    /// The order's, as it is on disk before the commit.
+    /// The order's, on disk since before.
     order: Option<Header>,
+}
+
+impl Commit {
+    fn to(&self, checkpoint: &SharedCheckpoint) -> Result<(), StoreError> {
+        let record = self.record.as_ref().map(|(number, record)| (*number, record.as_slice()));
+        checkpoint.lock().commit(record, &self.meta)
+    }
 }
 
 impl Beside {
@@ -121,7 +134,7 @@ impl Store {
             order.save_confirmed()?;
         }
         if self.unsynced {
-            self.checkpoint.sync()?;
+            self.checkpoint.lock().sync()?;
             self.unsynced = false;
         }
         Ok(())
@@ -133,28 +146,26 @@ impl Store {
     /// Its own.
     pub(super) fn wait_for_disk(&mut self) -> Result<(), StoreError> {
         let ended = self.beside.ended();
-        let commit = self.beside.commit.take();
-        if ended.is_err() {
-            self.sync_again();
-        }
-        ended?;
-        let Some(commit) = commit else { return Ok(()) };
-        if let (Some(order), Some(header)) = (&mut self.order, commit.order) {
-            order.is_synced(header);
-        }
-        match self.finish(commit) {
+        let committed = self.beside.committed.take();
+        match ended {
+            Ok(()) => committed.into_iter().for_each(|committed| self.moved_on(committed)),
             // The log has it all: what has gathered waits for the next time.
             Err(StoreError::CheckpointAway { .. }) => self.commit_at = self.gathered.len() + RECORD,
-            done => done?,
+            Err(error) => {
+                self.sync_again();
+                return Err(error);
+            }
         }
         Ok(())
     }
 
     /// Gives the checkpoint what has gathered, in one commit. All lines before the cursor are written and synced.
     pub(super) fn commit(&mut self, cursor: u64) -> Result<(), StoreError> {
-        let commit = self.next_commit(cursor)?;
+        let (commit, committed) = self.next_commit(cursor)?;
         self.flight.sync()?;
-        self.finish(commit)
+        commit.to(&self.checkpoint)?;
+        self.moved_on(committed);
+        Ok(())
     }
 
     /// Whether a record's worth of outcomes has gathered.
@@ -167,15 +178,17 @@ impl Store {
         let cursor = self.log.len();
         let order = self.order.as_mut().map(|order| order.sync_apart(cursor)).transpose()?;
         let (header, sync_order) = order.unzip();
-        let commit = Commit { order: header, ..self.next_commit(cursor)? };
-        let (sync_log, flight) = (self.log.sync_apart(), Arc::clone(&self.flight));
+        let (commit, committed) = self.next_commit(cursor)?;
+        let (flight, checkpoint) = (Arc::clone(&self.flight), self.checkpoint.clone());
+        let sync_log = self.log.sync_apart();
         let begun = self.beside.begin(move || {
             sync_log()?;
             sync_order.map_or(Ok(()), |sync| sync())?;
-            flight.sync()
+            flight.sync()?;
+            commit.to(&checkpoint)
         });
         self.beside.sync_due = false;
-        self.beside.commit = begun.then_some(commit);
+        self.beside.committed = begun.then_some(Committed { order: header, ..committed });
         if !begun {
             self.sync_again();
         }
@@ -188,34 +201,35 @@ impl Store {
         self.beside.sync_due = true;
     }
 
-    fn next_commit(&mut self, cursor: u64) -> Result<Commit, StoreError> {
+    fn next_commit(&mut self, cursor: u64) -> Result<(Commit, Committed), StoreError> {
         // A slot that is free now is free on disk before the cursor passes its call's line; the others are remembered.
         // So a call is never taken for possibly billed because its line is no longer looked at.
         self.forget_settled();
         let tail = read_tail(self.log.path(), cursor).map_err(io_error("read", self.log.path()))?;
-        let record = (!self.gathered.is_empty()).then(|| packed::encode(&self.gathered));
-        let outcomes = self.gathered.len();
+        let record = (!self.gathered.is_empty()).then(|| (self.meta.records, packed::encode(&self.gathered)));
+        let (records, outcomes) = (self.meta.records + u64::from(record.is_some()), self.gathered.len());
         let meta = Meta {
             cursor,
             tail: tail.clone(),
-            records: self.meta.records + u64::from(record.is_some()),
+            records,
             outcomes: self.meta.outcomes + outcomes as u64,
             settled: self.settled.iter().copied().collect(),
             ..self.meta.clone()
         };
-        Ok(Commit { cursor, tail, outcomes, record, meta: serde_json::to_vec(&meta)?, order: None })
+        let commit = Commit { record, meta: serde_json::to_vec(&meta)? };
+        Ok((commit, Committed { cursor, tail, records, outcomes, order: None }))
     }
 
-    fn finish(&mut self, commit: Commit) -> Result<(), StoreError> {
-        let record = commit.record.as_deref().map(|record| (self.meta.records, record));
-        self.checkpoint.commit(record, &commit.meta)?;
-        self.meta.records += u64::from(commit.record.is_some());
-        self.meta.outcomes += commit.outcomes as u64;
-        self.meta.cursor = commit.cursor;
-        self.meta.tail = commit.tail;
-        self.gathered.drain(..commit.outcomes);
+    fn moved_on(&mut self, committed: Committed) {
+        if let (Some(order), Some(header)) = (&mut self.order, committed.order) {
+            order.is_synced(header);
+        }
+        self.meta.cursor = committed.cursor;
+        self.meta.tail = committed.tail;
+        self.meta.records = committed.records;
+        self.meta.outcomes += committed.outcomes as u64;
+        self.gathered.drain(..committed.outcomes);
         self.commit_at = RECORD;
         self.unsynced = true;
-        Ok(())
     }
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::checkpoint::{SharedCheckpoint, records_from};
 use super::commits::Beside;
 use super::lock::now_ms;
 use super::log::Log;
 use super::meta::Meta;
 use super::order::{self, Order};
-use super::{
-    Beginning, Checkpoint, End, Ended, Flight, KeyIndex, OrderReader, OrderState, StateDir, StoreError, packed, totals,
-};
+use super::{Beginning, End, Ended, Flight, KeyIndex, OrderReader, OrderState, StateDir, StoreError, packed, totals};
 use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
 
 /// How many settled calls are remembered before those that left the flight file are forgotten; far above any number of
@@ -48,7 +47,7 @@ pub(super) struct AtOpen {
 pub struct Store {
     pub(super) dir: StateDir,
     pub(super) log: Log,
-    pub(super) checkpoint: Box<dyn Checkpoint>,
+    pub(super) checkpoint: SharedCheckpoint,
     pub(super) flight: Arc<Flight>,
     pub(super) order: Option<Order>,
     /// The sums up to the last line appended; but cursor, tail and records are those of the last commit.
@@ -312,7 +311,7 @@ impl Store {
     }
 
     fn outcomes_from(&self, record: u64) -> impl Iterator<Item = Result<Ended, StoreError>> + '_ {
-        let committed = self.checkpoint.records(record).flat_map(|record| {
+        let committed = records_from(record, |from| self.checkpoint.lock().record_from(from)).flat_map(|record| {
             let (ends, error) = match record.and_then(|(_, record)| self.unpack(&record)) {
                 Ok(ends) => (ends, None),
                 Err(error) => (Vec::new(), Some(Err(error))),

@@ -38,7 +38,7 @@ mod state_reader;
 mod tests;
 mod totals;
 
-pub use checkpoint::{Checkpoint, MemoryCheckpoint, Records};
+pub use checkpoint::{Checkpoint, MemoryCheckpoint, Record};
 pub use control::Control;
 pub use dir::StateDir;
 pub use error::StoreError;

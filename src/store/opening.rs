@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::checkpoint::{SharedCheckpoint, records_from};
 use super::commits::{Beside, RECORD};
 use super::flight::Left;
 use super::keeper::AtOpen;
@@ -68,7 +69,7 @@ impl Store {
         let mut store = Self {
             dir: dir.clone(),
             log,
-            checkpoint,
+            checkpoint: SharedCheckpoint::new(checkpoint),
             flight: Arc::new(flight),
             order: None,
             gathered: Vec::new(),
@@ -209,7 +210,7 @@ fn load(checkpoint: &dyn Checkpoint, log: &Log) -> Result<Option<Meta>, String> 
 /// Damaged sled has been seen to lose records without a word.
 fn check_records(checkpoint: &dyn Checkpoint, meta: &Meta) -> Result<(), String> {
     let (mut records, mut outcomes) = (0, 0);
-    for record in checkpoint.records(0) {
+    for record in records_from(0, |from| checkpoint.record_from(from)) {
         let (number, record) = record.map_err(|error| error.to_string())?;
         let count = packed::count(&record).filter(|_| number == records);
         outcomes += count.ok_or_else(|| format!("record {records} is missing or damaged"))?;

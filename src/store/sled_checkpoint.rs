@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::dir::{free_name, stamp};
 use super::error::io_error;
-use super::{Checkpoint, Records, StateDir, StoreError};
+use super::{Checkpoint, Record, StateDir, StoreError};
 
 const META: &[u8] = b"m/meta";
 const RECORD: u8 = b'p';
@@ -84,17 +84,6 @@ impl SledCheckpoint {
         StoreError::Checkpoint { path: self.path.clone(), reason }
     }
 
-    /// The first record from this number on.
-    fn record_from(&self, from: u64) -> Result<Option<(u64, Vec<u8>)>, StoreError> {
-        self.let_go()?;
-        let end = [RECORD + 1];
-        let record = self.guarded(|db| db.range(&record_key(from)[..]..&end[..]).next().transpose())?;
-        Ok(record.map(|(key, record)| {
-            self.held.set(self.held.get() + record.len());
-            (record_number(&key), record.to_vec())
-        }))
-    }
-
     /// Closes it where it holds too much; whoever needs it next opens it anew.
     fn let_go(&self) -> Result<(), StoreError> {
         if self.held.get() <= self.most_held {
@@ -115,12 +104,13 @@ impl Checkpoint for SledCheckpoint {
         self.guarded(|db| Ok(db.get(META)?.map(|meta| meta.to_vec())))
     }
 
-    fn records(&self, from: u64) -> Records<'_> {
-        let mut next = Some(from);
-        Box::new(std::iter::from_fn(move || {
-            let record = self.record_from(next?).transpose()?;
-            next = record.as_ref().ok().map(|(number, _)| number + 1);
-            Some(record)
+    fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError> {
+        self.let_go()?;
+        let end = [RECORD + 1];
+        let record = self.guarded(|db| db.range(&record_key(from)[..]..&end[..]).next().transpose())?;
+        Ok(record.map(|(key, record)| {
+            self.held.set(self.held.get() + record.len());
+            (record_number(&key), record.to_vec())
         }))
     }
 
@@ -277,6 +267,7 @@ fn record_number(key: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::checkpoint::records_from;
     use super::*;
 
     #[test]
@@ -291,7 +282,7 @@ mod tests {
             checkpoint.commit(Some((number, &record(number))), &[1]).unwrap();
             assert!(checkpoint.held.get() <= 14_000);
         }
-        let read: Vec<_> = checkpoint.records(3).map(Result::unwrap).collect();
+        let read: Vec<_> = records_from(3, |from| checkpoint.record_from(from)).map(Result::unwrap).collect();
         assert_eq!(read, (3..20).map(|number| (number, record(number))).collect::<Vec<_>>());
         assert_eq!(checkpoint.meta().unwrap(), Some(vec![1]));
     }
@@ -309,7 +300,7 @@ mod tests {
         assert!(matches!(away, StoreError::CheckpointAway { .. }), "{away}");
         drop(other);
         checkpoint.commit(Some((1, &[2; 100])), &[2]).unwrap();
-        let read: Vec<_> = checkpoint.records(0).map(Result::unwrap).collect();
+        let read: Vec<_> = records_from(0, |from| checkpoint.record_from(from)).map(Result::unwrap).collect();
         assert_eq!(read, [(0, vec![1; 100]), (1, vec![2; 100])]);
     }
 

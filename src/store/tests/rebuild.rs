@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::checkpoint::records_from;
 use super::*;
 
 /// A closed store of this many rows, and a few lines behind the checkpoint.
@@ -148,8 +149,8 @@ impl Checkpoint for Away {
         self.memory.meta()
     }
 
-    fn records(&self, from: u64) -> Records<'_> {
-        self.memory.records(from)
+    fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError> {
+        self.memory.record_from(from)
     }
 
     fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
@@ -176,7 +177,7 @@ fn a_checkpoint_that_is_away_for_a_while_ends_no_run_and_misses_nothing() {
     let away = Away { memory: memory.clone(), left: std::sync::Arc::clone(&left) };
     let (mut store, _) = Store::open_with(&scene.dir, Box::new(away), SLOTS, AT).unwrap();
     left.store(2, std::sync::atomic::Ordering::Relaxed);
-    let records = || memory.records(0).count();
+    let records = || records_from(0, |from| memory.record_from(from)).count();
     for (rows, committed) in [(1..=3000, 0), (3001..=4000, 0), (4001..=6000, 0), (6001..=9000, 1)] {
         write_rows(&mut store, rows);
         keep_up(&mut store);
