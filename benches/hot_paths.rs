@@ -301,7 +301,7 @@ fn write(bencher: Bencher<'_, '_>) {
     });
 }
 
-/// The same, and a record of the checkpoint, with the syncs of log and flight file that come before it: a matter of the disk.
+/// The same, and a record of the checkpoint, synced with all that comes before it: a matter of the disk.
 #[divan::bench]
 fn commit(bencher: Bencher<'_, '_>) {
     let folder = Folder::new(1);

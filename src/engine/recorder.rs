@@ -265,6 +265,7 @@ impl Recorder {
         if self.error.is_none() {
             self.store.sync_soon();
         } else {
+            // Nothing moves on after an error; what drains should last all the same.
             let synced = self.store.sync();
             self.note(synced);
         }

@@ -1,10 +1,12 @@
 //! How the checkpoint moves on: what has gathered is put aside, the files that it speaks of are synced, then it is committed.
 //!
 //! A disk takes milliseconds for a sync, a busy one a second. While calls are out that is done on a thread beside: no permit
-//! comes back before its line is written, so a writer that waits for the disk would hold up all of them.
+//! comes back before its line is written, so a writer that waits for the disk would hold up all of them. A disk that is too
+//! slow does hold it up: what has not reached it is lost with the power.
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{mem, panic};
 
 use super::checkpoint::SharedCheckpoint;
@@ -16,14 +18,26 @@ use super::{Record, Store, StoreError, packed};
 /// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
 pub(super) const RECORD: usize = 2048;
 
-/// What the disk is asked for beside the writer: one thing at a time.
-#[derive(Default)]
+/// The writer goes on without the disk for so long at most.
+const LONGEST: Duration = Duration::from_secs(1);
+
+/// What the disk is asked for beside the writer.
 pub(super) struct Beside {
-    under_way: Option<JoinHandle<Result<(), StoreError>>>,
-    /// What follows once that has ended well.
-    committed: Option<Committed>,
-    /// Lines are to be synced when nothing is under way.
+    /// Who takes longer is waited for.
+    pub(super) patience: Duration,
+    /// Of lines, in which a commit that takes long does not get into the way.
+    pub(super) sync: Lane,
+    /// Lines are to be synced.
     sync_due: bool,
+    pub(super) commit: Lane,
+    /// What follows from the commit.
+    committed: Option<Committed>,
+}
+
+/// One thing after the other, each on a thread of its own.
+#[derive(Default)]
+pub(super) struct Lane {
+    under_way: Option<(Instant, JoinHandle<Result<(), StoreError>>)>,
 }
 
 /// What the checkpoint takes in: outcomes, and how things stood behind the last of them.
@@ -51,56 +65,69 @@ impl Commit {
     }
 }
 
-impl Beside {
-    /// Whether it has begun: a system that has no thread to spare may have one later.
+impl Default for Beside {
+    fn default() -> Self {
+        let (sync, commit) = (Lane::default(), Lane::default());
+        Self { patience: LONGEST, sync, sync_due: false, commit, committed: None }
+    }
+}
+
+impl Lane {
+    /// Whether it has begun; not where the system has no thread to spare.
+    #[allow(clippy::disallowed_methods, reason = "a disk has its own time, also where that of tests is paused")]
     fn begin(&mut self, work: impl FnOnce() -> Result<(), StoreError> + Send + 'static) -> bool {
-        self.under_way = thread::Builder::new().name("sync".to_owned()).spawn(work).ok();
+        let thread = thread::Builder::new().name("sync".to_owned()).spawn(work).ok();
+        self.under_way = thread.map(|thread| (Instant::now(), thread));
         self.under_way.is_some()
     }
 
-    fn is_under_way(&self) -> bool {
-        self.under_way.as_ref().is_some_and(|thread| !thread.is_finished())
+    /// Whether something is under way that has not taken so long yet.
+    pub(super) fn is_busy(&self, patience: Duration) -> bool {
+        self.under_way.as_ref().is_some_and(|(began, thread)| !thread.is_finished() && began.elapsed() < patience)
     }
 
     /// Waits for what is under way.
     fn ended(&mut self) -> Result<(), StoreError> {
-        let ended = self.under_way.take().map(JoinHandle::join);
+        let ended = self.under_way.take().map(|(_, thread)| thread.join());
         ended.map_or(Ok(()), |ended| ended.unwrap_or_else(|caught| panic::resume_unwind(caught)))
     }
 }
 
-impl Drop for Beside {
+impl Drop for Lane {
     fn drop(&mut self) {
         // Whoever opens the directory next must be the only one who writes to it.
-        if let Some(thread) = self.under_way.take() {
+        if let Some((_, thread)) = self.under_way.take() {
             let _ = thread.join();
         }
     }
 }
 
 impl Store {
-    /// Asks for a sync of what is written by then, at the next [`Store::advance`] that finds the disk free.
+    /// Asks for a sync of what is written by then, at the next [`Store::advance`] that finds none under way.
     pub fn sync_soon(&mut self) {
         self.beside.sync_due = true;
     }
 
-    /// Sees to it that lines last and the checkpoint follows, without waiting for the disk: takes note of a sync that has
-    /// ended, and begins the next one, when enough outcomes have gathered for a commit or a sync was asked for.
+    /// Sees to it that lines last and the checkpoint follows, without waiting for a disk that does its work: takes note of
+    /// what has ended, and begins a sync that was asked for, and a commit when enough outcomes have gathered.
     ///
     /// # Errors
     /// I/O, or the checkpoint's own. The log is whole in any case.
     pub fn advance(&mut self) -> Result<(), StoreError> {
-        if self.beside.is_under_way() {
-            return Ok(());
+        if !self.beside.sync.is_busy(self.beside.patience) {
+            self.wait_for_sync()?;
+            if mem::take(&mut self.beside.sync_due) && self.log.is_unsynced() {
+                let sync = self.log.sync_apart();
+                if !self.beside.sync.begin(sync) {
+                    self.log.mark_unsynced();
+                    self.log.sync()?;
+                }
+            }
         }
-        self.wait_for_disk()?;
-        if self.gathered.len() >= self.commit_at {
-            return self.begin_commit();
-        }
-        if mem::take(&mut self.beside.sync_due) && self.log.is_unsynced() {
-            let sync = self.log.sync_apart();
-            if !self.beside.begin(sync) {
-                self.sync_again();
+        if !self.beside.commit.is_busy(self.beside.patience) {
+            self.wait_for_commit()?;
+            if self.gathered.len() >= self.commit_at {
+                self.begin_commit()?;
             }
         }
         Ok(())
@@ -109,10 +136,10 @@ impl Store {
     /// Makes what was written last through a power loss. Does nothing where nothing is new.
     ///
     /// # Errors
-    /// I/O.
+    /// I/O; also what came of a commit that was under way. What is written was synced all the same, if that could be.
     pub fn sync(&mut self) -> Result<(), StoreError> {
-        self.wait_for_disk()?;
-        self.log.sync()
+        let ended = self.wait_for_disk();
+        self.log.sync().and(ended)
     }
 
     /// Moves the checkpoint to the end of the log, to last through a power loss. Writes and syncs first.
@@ -122,13 +149,8 @@ impl Store {
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         self.wait_for_disk()?;
         self.write()?;
-        let cursor = self.log.len();
-        if cursor != self.meta.cursor {
-            self.log.sync()?;
-            if let Some(order) = &mut self.order {
-                order.sync(cursor)?;
-            }
-            self.commit(cursor)?;
+        if self.log.len() != self.meta.cursor {
+            self.commit_here()?;
         }
         if let Some(order) = &mut self.order {
             order.save_confirmed()?;
@@ -145,18 +167,41 @@ impl Store {
     /// # Errors
     /// Its own.
     pub(super) fn wait_for_disk(&mut self) -> Result<(), StoreError> {
-        let ended = self.beside.ended();
+        let synced = self.wait_for_sync();
+        self.wait_for_commit().and(synced)
+    }
+
+    fn wait_for_sync(&mut self) -> Result<(), StoreError> {
+        self.beside.sync.ended().inspect_err(|_| self.log.mark_unsynced())
+    }
+
+    fn wait_for_commit(&mut self) -> Result<(), StoreError> {
         let committed = self.beside.committed.take();
+        let ended = self.beside.commit.ended();
+        if let (Some(order), Some(header)) = (&mut self.order, committed.as_ref().and_then(|done| done.order)) {
+            // Also where it is not: no header is written before the entries are on disk.
+            order.is_synced(header);
+        }
         match ended {
             Ok(()) => committed.into_iter().for_each(|committed| self.moved_on(committed)),
             // The log has it all: what has gathered waits for the next time.
             Err(StoreError::CheckpointAway { .. }) => self.commit_at = self.gathered.len() + RECORD,
             Err(error) => {
-                self.sync_again();
+                self.log.mark_unsynced();
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Commits up to the end of the log, and waits for it.
+    fn commit_here(&mut self) -> Result<(), StoreError> {
+        let cursor = self.log.len();
+        self.log.sync()?;
+        if let Some(order) = &mut self.order {
+            order.sync(cursor)?;
+        }
+        self.commit(cursor)
     }
 
     /// Gives the checkpoint what has gathered, in one commit. All lines before the cursor are written and synced.
@@ -181,24 +226,18 @@ impl Store {
         let (commit, committed) = self.next_commit(cursor)?;
         let (flight, checkpoint) = (Arc::clone(&self.flight), self.checkpoint.clone());
         let sync_log = self.log.sync_apart();
-        let begun = self.beside.begin(move || {
+        let begun = self.beside.commit.begin(move || {
             sync_log()?;
             sync_order.map_or(Ok(()), |sync| sync())?;
             flight.sync()?;
             commit.to(&checkpoint)
         });
-        self.beside.sync_due = false;
-        self.beside.committed = begun.then_some(Committed { order: header, ..committed });
-        if !begun {
-            self.sync_again();
+        if begun {
+            self.beside.committed = Some(Committed { order: header, ..committed });
+            return Ok(());
         }
-        Ok(())
-    }
-
-    /// Lines that were to be synced are not.
-    fn sync_again(&mut self) {
         self.log.mark_unsynced();
-        self.beside.sync_due = true;
+        self.commit_here()
     }
 
     fn next_commit(&mut self, cursor: u64) -> Result<(Commit, Committed), StoreError> {
@@ -221,9 +260,6 @@ impl Store {
     }
 
     fn moved_on(&mut self, committed: Committed) {
-        if let (Some(order), Some(header)) = (&mut self.order, committed.order) {
-            order.is_synced(header);
-        }
         self.meta.cursor = committed.cursor;
         self.meta.tail = committed.tail;
         self.meta.records = committed.records;

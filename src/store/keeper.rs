@@ -11,7 +11,9 @@ use super::lock::now_ms;
 use super::log::Log;
 use super::meta::Meta;
 use super::order::{self, Order};
-use super::{Beginning, End, Ended, Flight, KeyIndex, OrderReader, OrderState, StateDir, StoreError, packed, totals};
+use super::{
+    Beginning, End, Ended, Flight, KeyIndex, OrderReader, OrderState, Record, StateDir, StoreError, packed, totals,
+};
 use crate::types::{AttemptLine, CallNumber, Key, Ledger, LogLine, OutcomeLine, TrailEntry};
 
 /// How many settled calls are remembered before those that left the flight file are forgotten; far above any number of
@@ -235,8 +237,9 @@ impl Store {
     /// # Errors
     /// I/O.
     pub fn mark_matched(&mut self) -> Result<(), StoreError> {
-        self.wait_for_disk()?;
-        self.order.as_mut().map_or(Ok(()), Order::mark_matched)
+        // What came of an earlier commit does not make the order a worse one.
+        let ended = self.wait_for_disk();
+        self.order.as_mut().map_or(Ok(()), Order::mark_matched).and(ended)
     }
 
     /// Lets readers of the order see all entries. Writes the log first: an entry on disk without its line costs the next
@@ -311,7 +314,11 @@ impl Store {
     }
 
     fn outcomes_from(&self, record: u64) -> impl Iterator<Item = Result<Ended, StoreError>> + '_ {
-        let committed = records_from(record, |from| self.checkpoint.lock().record_from(from)).flat_map(|record| {
+        // Behind those may stand what a commit under way has put there; it has still gathered, too.
+        let records = self.meta.records;
+        let is_known = move |record: &Result<Record, _>| record.as_ref().map_or(true, |(number, _)| *number < records);
+        let known = records_from(record, |from| self.checkpoint.lock().record_from(from)).take_while(is_known);
+        let committed = known.flat_map(|record| {
             let (ends, error) = match record.and_then(|(_, record)| self.unpack(&record)) {
                 Ok(ends) => (ends, None),
                 Err(error) => (Vec::new(), Some(Err(error))),

@@ -43,6 +43,7 @@ fn slow_store(scene: &Scene) -> (Store, Sender<io::Result<()>>) {
     let (end, ends) = channel();
     let file = File::options().read(true).write(true).open(scene.log()).unwrap();
     store.log = Log::over(Arc::new(SlowFile { file, ends: Mutex::new(ends) }), scene.log(), store.log_len());
+    store.beside.patience = Duration::MAX;
     (store, end)
 }
 
@@ -52,7 +53,7 @@ fn a_slow_disk_holds_up_no_line_and_the_checkpoint_waits_for_it() {
     let (mut store, end) = slow_store(&scene);
     write_rows(&mut store, 2..=2500);
     store.advance().unwrap();
-    // The sync is under way.
+    // It is under way.
     write_rows(&mut store, 2501..=6000);
     store.sync_soon();
     store.advance().unwrap();
@@ -60,9 +61,12 @@ fn a_slow_disk_holds_up_no_line_and_the_checkpoint_waits_for_it() {
     assert_eq!(std::fs::metadata(scene.log()).unwrap().len(), store.log_len());
     let killed = Scene::new();
     copy_files(scene.dir.path(), killed.dir.path());
+    // That of the commit, and that of lines behind it.
+    end.send(Ok(())).unwrap();
     end.send(Ok(())).unwrap();
     store.wait_for_disk().unwrap();
     assert_eq!((store.meta.records, store.meta.outcomes), (1, 2500));
+    assert!(!store.log.is_unsynced());
     let ledger = store.ledger().clone();
     drop(store);
     for scene in [&scene, &killed] {
@@ -82,13 +86,28 @@ fn nothing_is_committed_of_what_did_not_reach_the_disk_and_the_next_sync_takes_i
     write_rows(&mut store, 2..=2500);
     store.advance().unwrap();
     end.send(Err(io::ErrorKind::StorageFull.into())).unwrap();
-    let error = store.wait_for_disk().unwrap_err().to_string();
+    end.send(Ok(())).unwrap();
+    let error = store.sync().unwrap_err().to_string();
     assert!(error.starts_with("cannot sync") && error.contains("results.log"), "{error}");
     assert_eq!((store.meta.records, rows(&store)), (0, (1..=2500).collect()));
-    assert!(store.log.is_unsynced());
+    assert!(!store.log.is_unsynced());
     end.send(Ok(())).unwrap();
     store.checkpoint().unwrap();
     assert_eq!((store.meta.records, store.meta.outcomes), (1, 2500));
+}
+
+#[test]
+fn a_disk_that_is_too_slow_is_waited_for_so_that_little_is_lost_with_the_power() {
+    let scene = Scene::new();
+    let (mut store, end) = slow_store(&scene);
+    write_rows(&mut store, 2..=3);
+    store.sync_soon();
+    store.advance().unwrap();
+    assert!(store.beside.sync.is_busy(Duration::MAX));
+    end.send(Ok(())).unwrap();
+    store.beside.patience = Duration::ZERO;
+    store.advance().unwrap();
+    assert!(!store.beside.sync.is_busy(Duration::MAX));
 }
 
 #[test]

@@ -21,6 +21,8 @@ enum Step {
     Attempt(u8),
     Write,
     Checkpoint,
+    /// A commit beside, which comes to its end.
+    Advance,
     FlushOrder,
     /// What was not written is lost.
     Kill,
@@ -35,6 +37,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => (0u8..3).prop_map(Step::Attempt),
         3 => Just(Step::Write),
         1 => Just(Step::Checkpoint),
+        1 => Just(Step::Advance),
         1 => Just(Step::FlushOrder),
         1 => Just(Step::Kill),
         1 => any::<Index>().prop_map(Step::PowerLoss),
@@ -170,6 +173,16 @@ impl Play {
                 self.store().checkpoint().unwrap();
                 self.model.written = self.model.lines.len();
                 self.model.synced = self.model.lines.len();
+            }
+            Step::Advance => {
+                let store = self.store();
+                store.commit_at = 1;
+                let commits = !store.gathered.is_empty();
+                keep_up(store);
+                if commits {
+                    self.model.written = self.model.lines.len();
+                    self.model.synced = self.model.lines.len();
+                }
             }
             Step::FlushOrder => {
                 self.store().flush_order().unwrap();
