@@ -304,7 +304,7 @@ impl Recorder {
             Message::Attempt { mut line, admission } => {
                 line.run = self.run()?;
                 line.at = now_ms();
-                self.tell(&attempt_event(&line));
+                self.tell(&Event::of_attempt(&line));
                 self.append(&LogLine::Attempt(line))?;
                 self.held.push(Permits { admission: Some(admission), ..Permits::default() });
                 Ok(())
@@ -319,7 +319,7 @@ impl Recorder {
                 self.progress.outcome(&line);
                 let (ended, failed) = self.progress.ended();
                 self.stop_if(self.rules.by_failures(ended, failed));
-                self.tell(&outcome_event(&line));
+                self.tell(&Event::of_outcome(&line));
                 let shared = shared_request(&line).filter(|_| !line.deduped);
                 let place = self.append(&LogLine::Outcome(line))?;
                 self.shared.extend(shared.map(|request| (request, place)));
@@ -470,31 +470,6 @@ async fn push(stream: &mut Option<Stream>) {
     match stream {
         Some(stream) => stream.push().await,
         None => std::future::pending().await,
-    }
-}
-
-fn attempt_event(line: &AttemptLine) -> Event {
-    Event::AttemptFailed {
-        row: line.row,
-        provider: line.provider.clone(),
-        model: line.model.clone(),
-        kind: line.failure.as_ref().map(|failure| failure.kind),
-        status: line.failure.as_ref().and_then(|failure| failure.status),
-        message: line
-            .failure
-            .as_ref()
-            .map_or_else(|| "cut before its end was known".to_owned(), |failure| failure.message.clone()),
-    }
-}
-
-fn outcome_event(line: &OutcomeLine) -> Event {
-    Event::RowDone {
-        row: line.row,
-        task: line.task.clone(),
-        provider: line.provider.clone(),
-        model: line.model.clone(),
-        failure: line.failure.as_ref().map(|failure| failure.kind),
-        attempts: line.attempts,
     }
 }
 

@@ -12,7 +12,7 @@ pub use summary::{StopReason, Summary, UsedUp};
 
 use serde::Serialize;
 
-use crate::types::{FailureKind, RunNumber};
+use crate::types::{AttemptLine, FailureKind, OutcomeLine, RunNumber};
 
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -84,4 +84,33 @@ pub enum Event {
     },
     /// The end.
     RunFinished(Box<Summary>),
+}
+
+impl Event {
+    /// A call that was not its row's last.
+    pub(crate) fn of_attempt(line: &AttemptLine) -> Self {
+        Self::AttemptFailed {
+            row: line.row,
+            provider: line.provider.clone(),
+            model: line.model.clone(),
+            kind: line.failure.as_ref().map(|failure| failure.kind),
+            status: line.failure.as_ref().and_then(|failure| failure.status),
+            message: line
+                .failure
+                .as_ref()
+                .map_or_else(|| "cut before its end was known".to_owned(), |failure| failure.message.clone()),
+        }
+    }
+
+    /// A row that has ended.
+    pub(crate) fn of_outcome(line: &OutcomeLine) -> Self {
+        Self::RowDone {
+            row: line.row,
+            task: line.task.clone(),
+            provider: line.provider.clone(),
+            model: line.model.clone(),
+            failure: line.failure.as_ref().map(|failure| failure.kind),
+            attempts: line.attempts,
+        }
+    }
 }

@@ -2,9 +2,8 @@
 //!
 //! Owns the lock, the log of lines (`results.log`, the truth), the flight file (calls that are out), the checkpoint over
 //! the log (sled), the order of outcomes by input row, and the totals that other processes read. All but the log can be
-//! made again from the log. All is synchronous, but that a run does not wait for syncs
-//! and commits, and has a single writer, who holds the [`StateLock`]; others read
-//! with a [`StateReader`].
+//! made again from the log. All is synchronous, but that a run does not wait for syncs and commits, and
+//! has a single writer, who holds the [`StateLock`]; others read with a [`StateReader`].
 //!
 //! Does not know what a row or a reply means, never decides what is sent again, and writes no results: that is for the
 //! engine and the sink.
