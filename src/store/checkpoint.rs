@@ -24,11 +24,11 @@ pub trait Checkpoint: Send {
     /// The checkpoint cannot be read.
     fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError>;
 
-    /// Takes in a record (none where nothing but the meta has changed) and the meta, both or neither.
+    /// Takes in records (none where nothing but the meta has changed) and the meta, all or nothing.
     ///
     /// # Errors
-    /// Where neither was taken in; [`StoreError::CheckpointAway`] where it may well be later.
-    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError>;
+    /// Where nothing was taken in; [`StoreError::CheckpointAway`] where it may well be later.
+    fn commit(&mut self, records: &[Record], meta: &[u8]) -> Result<(), StoreError>;
 
     /// Makes all commits last through a power loss.
     ///
@@ -105,12 +105,10 @@ impl Checkpoint for MemoryCheckpoint {
         Ok(self.memory().records.range(from..).next().map(|(at, record)| (*at, record.clone())))
     }
 
-    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+    fn commit(&mut self, records: &[Record], meta: &[u8]) -> Result<(), StoreError> {
         let mut memory = self.memory();
         memory.meta = Some(meta.to_vec());
-        if let Some((at, record)) = record {
-            memory.records.insert(at, record.to_vec());
-        }
+        memory.records.extend(records.iter().cloned());
         Ok(())
     }
 

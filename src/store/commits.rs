@@ -15,8 +15,10 @@ use super::meta::{Meta, read_tail};
 use super::order::Header;
 use super::{Record, Store, StoreError, packed};
 
-/// How many outcomes make a record of the checkpoint. Fewer cost sled more than the rows themselves.
-pub(super) const RECORD: usize = 2048;
+/// How many outcomes make a commit. Fewer cost sled more than the rows themselves.
+pub(super) const COMMIT: usize = 2048;
+/// How many of them make a record. sled reads and writes up to 16 records as one: larger ones take it memory.
+const RECORD: usize = 256;
 
 /// The writer goes on without the disk for so long at most.
 const LONGEST: Duration = Duration::from_secs(1);
@@ -42,7 +44,7 @@ pub(super) struct Lane {
 
 /// What the checkpoint takes in: outcomes, and how things stood behind the last of them.
 struct Commit {
-    record: Option<Record>,
+    records: Vec<Record>,
     meta: Vec<u8>,
 }
 
@@ -60,8 +62,7 @@ struct Committed {
 
 impl Commit {
     fn to(&self, checkpoint: &SharedCheckpoint) -> Result<(), StoreError> {
-        let record = self.record.as_ref().map(|(number, record)| (*number, record.as_slice()));
-        checkpoint.lock().commit(record, &self.meta)
+        checkpoint.lock().commit(&self.records, &self.meta)
     }
 }
 
@@ -185,7 +186,7 @@ impl Store {
         match ended {
             Ok(()) => committed.into_iter().for_each(|committed| self.moved_on(committed)),
             // The log has it all: what has gathered waits for the next time.
-            Err(StoreError::CheckpointAway { .. }) => self.commit_at = self.gathered.len() + RECORD,
+            Err(StoreError::CheckpointAway { .. }) => self.commit_at = self.gathered.len() + COMMIT,
             Err(error) => {
                 self.log.mark_unsynced();
                 return Err(error);
@@ -213,9 +214,9 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a record's worth of outcomes has gathered.
-    pub(super) fn is_record_full(&self) -> bool {
-        self.gathered.len() >= RECORD
+    /// Whether a commit's worth of outcomes has gathered.
+    pub(super) fn is_commit_full(&self) -> bool {
+        self.gathered.len() >= COMMIT
     }
 
     fn begin_commit(&mut self) -> Result<(), StoreError> {
@@ -245,18 +246,19 @@ impl Store {
         // So a call is never taken for possibly billed because its line is no longer looked at.
         self.forget_settled();
         let tail = read_tail(self.log.path(), cursor).map_err(io_error("read", self.log.path()))?;
-        let record = (!self.gathered.is_empty()).then(|| (self.meta.records, packed::encode(&self.gathered)));
-        let (records, outcomes) = (self.meta.records + u64::from(record.is_some()), self.gathered.len());
+        let packed = self.gathered.chunks(RECORD).map(packed::encode);
+        let records: Vec<Record> = (self.meta.records..).zip(packed).collect();
+        let outcomes = self.gathered.len();
         let meta = Meta {
             cursor,
             tail: tail.clone(),
-            records,
+            records: self.meta.records + records.len() as u64,
             outcomes: self.meta.outcomes + outcomes as u64,
             settled: self.settled.iter().copied().collect(),
             ..self.meta.clone()
         };
-        let commit = Commit { record, meta: serde_json::to_vec(&meta)? };
-        Ok((commit, Committed { cursor, tail, records, outcomes, order: None }))
+        let commit = Commit { records, meta: serde_json::to_vec(&meta)? };
+        Ok((commit, Committed { cursor, tail, records: meta.records, outcomes, order: None }))
     }
 
     fn moved_on(&mut self, committed: Committed) {
@@ -265,7 +267,7 @@ impl Store {
         self.meta.records = committed.records;
         self.meta.outcomes += committed.outcomes as u64;
         self.gathered.drain(..committed.outcomes);
-        self.commit_at = RECORD;
+        self.commit_at = COMMIT;
         self.unsynced = true;
     }
 }

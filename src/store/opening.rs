@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::checkpoint::{SharedCheckpoint, records_from};
-use super::commits::{Beside, RECORD};
+use super::commits::{Beside, COMMIT};
 use super::flight::Left;
 use super::keeper::AtOpen;
 use super::log::{HEADER, LOG, Log};
@@ -73,7 +73,7 @@ impl Store {
             flight: Arc::new(flight),
             order: None,
             gathered: Vec::new(),
-            commit_at: RECORD,
+            commit_at: COMMIT,
             beside: Beside::default(),
             settled: meta.settled.iter().copied().collect(),
             at_open: AtOpen { cursor: meta.cursor, records: meta.records, broken: false },
@@ -111,7 +111,7 @@ impl Store {
                     broken += std::mem::take(&mut broken_at_end);
                     bad_end = None;
                     self.count(&line, begin)?;
-                    if self.is_record_full() {
+                    if self.is_commit_full() {
                         self.log.sync()?;
                         self.commit(scan.position())?;
                     }

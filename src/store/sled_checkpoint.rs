@@ -17,7 +17,7 @@ const RECORD: u8 = b'p';
 const CACHE: u64 = 16 << 20;
 /// sled counts a large record as the few bytes that point to it, so that no cache limit ever lets go of one. What was
 /// written and read is held until it is closed.
-const MOST_HELD: usize = 2 << 20;
+const MOST_HELD: usize = 512 << 10;
 const OPEN_TRIES: u32 = 200;
 const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
@@ -114,12 +114,12 @@ impl Checkpoint for SledCheckpoint {
         }))
     }
 
-    fn commit(&mut self, record: Option<(u64, &[u8])>, meta: &[u8]) -> Result<(), StoreError> {
+    fn commit(&mut self, records: &[Record], meta: &[u8]) -> Result<(), StoreError> {
         self.let_go()?;
         let mut batch = sled::Batch::default();
         batch.insert(META, meta);
-        if let Some((at, record)) = record {
-            batch.insert(&record_key(at), record);
+        for (number, record) in records {
+            batch.insert(&record_key(*number), record.as_slice());
             self.held.set(self.held.get() + record.len());
         }
         self.guarded(|db| {
@@ -279,7 +279,7 @@ mod tests {
         checkpoint.most_held = 10_000;
         let record = |number: u64| vec![number.to_le_bytes()[0]; 4_000];
         for number in 0..20 {
-            checkpoint.commit(Some((number, &record(number))), &[1]).unwrap();
+            checkpoint.commit(&[(number, record(number))], &[1]).unwrap();
             assert!(checkpoint.held.get() <= 14_000);
         }
         let read: Vec<_> = records_from(3, |from| checkpoint.record_from(from)).map(Result::unwrap).collect();
@@ -293,13 +293,13 @@ mod tests {
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
         checkpoint.most_held = 0;
-        checkpoint.commit(Some((0, &[1; 100])), &[1]).unwrap();
+        checkpoint.commit(&[(0, vec![1; 100])], &[1]).unwrap();
         checkpoint.let_go().unwrap();
         let Ok(other) = open_db(&state.file(SLED)) else { panic!("nobody has it open") };
-        let away = checkpoint.commit(Some((1, &[2; 100])), &[2]).unwrap_err();
+        let away = checkpoint.commit(&[(1, vec![2; 100])], &[2]).unwrap_err();
         assert!(matches!(away, StoreError::CheckpointAway { .. }), "{away}");
         drop(other);
-        checkpoint.commit(Some((1, &[2; 100])), &[2]).unwrap();
+        checkpoint.commit(&[(1, vec![2; 100])], &[2]).unwrap();
         let read: Vec<_> = records_from(0, |from| checkpoint.record_from(from)).map(Result::unwrap).collect();
         assert_eq!(read, [(0, vec![1; 100]), (1, vec![2; 100])]);
     }
@@ -310,10 +310,10 @@ mod tests {
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
         checkpoint.most_held = 0;
-        checkpoint.commit(Some((0, &[1; 100])), &[1]).unwrap();
+        checkpoint.commit(&[(0, vec![1; 100])], &[1]).unwrap();
         fs::remove_dir_all(state.file(SLED)).unwrap();
         fs::write(state.file(SLED), "no folder").unwrap();
-        let error = checkpoint.commit(Some((1, &[1; 100])), &[2]).unwrap_err().to_string();
+        let error = checkpoint.commit(&[(1, vec![1; 100])], &[2]).unwrap_err().to_string();
         assert!(error.contains("sled") && !error.contains("it is closed"), "{error}");
         assert!(checkpoint.meta().is_err());
     }

@@ -65,7 +65,7 @@ fn a_slow_disk_holds_up_no_line_and_the_checkpoint_waits_for_it() {
     end.send(Ok(())).unwrap();
     end.send(Ok(())).unwrap();
     store.wait_for_disk().unwrap();
-    assert_eq!((store.meta.records, store.meta.outcomes), (1, 2500));
+    assert_eq!((store.meta.records, store.meta.outcomes), (10, 2500));
     assert!(!store.log.is_unsynced());
     let ledger = store.ledger().clone();
     drop(store);
@@ -93,7 +93,7 @@ fn nothing_is_committed_of_what_did_not_reach_the_disk_and_the_next_sync_takes_i
     assert!(!store.log.is_unsynced());
     end.send(Ok(())).unwrap();
     store.checkpoint().unwrap();
-    assert_eq!((store.meta.records, store.meta.outcomes), (1, 2500));
+    assert_eq!((store.meta.records, store.meta.outcomes), (10, 2500));
 }
 
 #[test]
