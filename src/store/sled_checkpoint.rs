@@ -15,9 +15,10 @@ use super::{Checkpoint, Record, StateDir, StoreError};
 const META: &[u8] = b"m/meta";
 const RECORD: u8 = b'p';
 const CACHE: u64 = 16 << 20;
-/// sled counts a large record as the few bytes that point to it, so that no cache limit ever lets go of one. What was
-/// written and read is held until it is closed.
-const MOST_HELD: usize = 512 << 10;
+/// sled lets go of a page only when many others have been asked for, so that no cache limit is kept with large records. What
+/// was written and read is held until it is closed. While a run goes on that is to be little; before, opening it anew time
+/// and again takes longer the more it holds.
+const MOST_HELD: Most = Most { written: 512 << 10, read: 4 << 20 };
 const OPEN_TRIES: u32 = 200;
 const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
@@ -33,7 +34,14 @@ pub struct SledCheckpoint {
     db: RefCell<Option<sled::Db>>,
     /// Bytes of records that went in or out since it was opened, and how many there may be.
     held: Cell<usize>,
-    most_held: usize,
+    most_held: Most,
+}
+
+struct Most {
+    /// When something is to be written.
+    written: usize,
+    /// When something is to be read.
+    read: usize,
 }
 
 impl SledCheckpoint {
@@ -85,8 +93,8 @@ impl SledCheckpoint {
     }
 
     /// Closes it where it holds too much; whoever needs it next opens it anew.
-    fn let_go(&self) -> Result<(), StoreError> {
-        if self.held.get() <= self.most_held {
+    fn let_go(&self, most_held: usize) -> Result<(), StoreError> {
+        if self.held.get() <= most_held {
             return Ok(());
         }
         self.held.set(0);
@@ -105,7 +113,7 @@ impl Checkpoint for SledCheckpoint {
     }
 
     fn record_from(&self, from: u64) -> Result<Option<Record>, StoreError> {
-        self.let_go()?;
+        self.let_go(self.most_held.read)?;
         let end = [RECORD + 1];
         let record = self.guarded(|db| db.range(&record_key(from)[..]..&end[..]).next().transpose())?;
         Ok(record.map(|(key, record)| {
@@ -115,7 +123,7 @@ impl Checkpoint for SledCheckpoint {
     }
 
     fn commit(&mut self, records: &[Record], meta: &[u8]) -> Result<(), StoreError> {
-        self.let_go()?;
+        self.let_go(self.most_held.written)?;
         let mut batch = sled::Batch::default();
         batch.insert(META, meta);
         for (number, record) in records {
@@ -276,7 +284,7 @@ mod tests {
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, note) = SledCheckpoint::open(&state, 0).unwrap();
         assert_eq!(note, None);
-        checkpoint.most_held = 10_000;
+        checkpoint.most_held = Most { written: 10_000, read: 10_000 };
         let record = |number: u64| vec![number.to_le_bytes()[0]; 4_000];
         for number in 0..20 {
             checkpoint.commit(&[(number, record(number))], &[1]).unwrap();
@@ -292,9 +300,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
-        checkpoint.most_held = 0;
+        checkpoint.most_held.written = 0;
         checkpoint.commit(&[(0, vec![1; 100])], &[1]).unwrap();
-        checkpoint.let_go().unwrap();
+        checkpoint.let_go(0).unwrap();
         let Ok(other) = open_db(&state.file(SLED)) else { panic!("nobody has it open") };
         let away = checkpoint.commit(&[(1, vec![2; 100])], &[2]).unwrap_err();
         assert!(matches!(away, StoreError::CheckpointAway { .. }), "{away}");
@@ -309,7 +317,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, _) = SledCheckpoint::open(&state, 0).unwrap();
-        checkpoint.most_held = 0;
+        checkpoint.most_held.written = 0;
         checkpoint.commit(&[(0, vec![1; 100])], &[1]).unwrap();
         fs::remove_dir_all(state.file(SLED)).unwrap();
         fs::write(state.file(SLED), "no folder").unwrap();
