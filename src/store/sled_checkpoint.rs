@@ -37,10 +37,11 @@ pub struct SledCheckpoint {
     most_held: Most,
 }
 
+/// Bytes beyond which it is closed first.
 struct Most {
-    /// When something is to be written.
+    /// Before a commit.
     written: usize,
-    /// When something is to be read.
+    /// Before a record is read.
     read: usize,
 }
 
@@ -284,7 +285,7 @@ mod tests {
         let state = StateDir::create(&dir.path().join("state"), &dir.path().join("job.toml")).unwrap();
         let (mut checkpoint, note) = SledCheckpoint::open(&state, 0).unwrap();
         assert_eq!(note, None);
-        checkpoint.most_held = Most { written: 10_000, read: 10_000 };
+        checkpoint.most_held = Most { written: 10_000, read: 20_000 };
         let record = |number: u64| vec![number.to_le_bytes()[0]; 4_000];
         for number in 0..20 {
             checkpoint.commit(&[(number, record(number))], &[1]).unwrap();
@@ -292,6 +293,7 @@ mod tests {
         }
         let read: Vec<_> = records_from(3, |from| checkpoint.record_from(from)).map(Result::unwrap).collect();
         assert_eq!(read, (3..20).map(|number| (number, record(number))).collect::<Vec<_>>());
+        assert!(checkpoint.held.get() <= 24_000);
         assert_eq!(checkpoint.meta().unwrap(), Some(vec![1]));
     }
 
