@@ -3,13 +3,13 @@
 //! Takes attempts and outcomes from the workers, appends them to the log, gives their permits back once they stand there,
 //! syncs and checkpoints by the clock, and alone emits events. It decides nothing about rows.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value};
 use tokio::sync::mpsc;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::before::JOB_BEFORE;
 use super::board::Board;
@@ -190,8 +190,13 @@ impl Recorder {
     /// the log can take it, and the run drains.
     pub async fn drive(&mut self, mut messages: mpsc::Receiver<Message>) -> Result<(), StoreError> {
         let mut batch = Vec::with_capacity(BATCH);
-        while self.receive(&mut messages, &mut batch).await {
+        // One timer for all ticks: a new one with each message would wake the runtime, which waits for its earliest.
+        let mut tick = pin!(sleep_until(self.synced + SYNC_EVERY));
+        while self.receive(&mut messages, tick.as_mut(), &mut batch).await {
             self.step(&mut batch);
+            if tick.deadline() <= self.synced {
+                tick.as_mut().reset(self.synced + SYNC_EVERY);
+            }
         }
         self.settle();
         self.deliver().await;
@@ -202,14 +207,18 @@ impl Recorder {
     }
 
     /// Waits for messages, for whoever reads along or for the clock; false where all senders are gone.
-    async fn receive(&mut self, messages: &mut mpsc::Receiver<Message>, batch: &mut Vec<Message>) -> bool {
-        let next_tick = self.synced + SYNC_EVERY;
+    async fn receive(
+        &mut self,
+        messages: &mut mpsc::Receiver<Message>,
+        tick: Pin<&mut Sleep>,
+        batch: &mut Vec<Message>,
+    ) -> bool {
         let has_room = self.stream.as_ref().is_none_or(Stream::has_room);
         tokio::select! {
             biased;
             () = push(&mut self.stream) => true,
             received = messages.recv_many(batch, BATCH), if has_room => received > 0,
-            () = tokio::time::sleep_until(next_tick) => true,
+            () = tick => true,
         }
     }
 
@@ -290,7 +299,7 @@ impl Recorder {
             loop {
                 tokio::select! {
                     () = &mut finished => break,
-                    () = tokio::time::sleep(SYNC_EVERY) => self.tick(Instant::now()),
+                    () = sleep(SYNC_EVERY) => self.tick(Instant::now()),
                 }
             }
         }
