@@ -17,6 +17,8 @@ const PIECE: usize = 1 << 10;
 const PIECES: usize = MAX_BYTES / PIECE;
 /// A row stands in memory as read, as rendered, as sent and with its reply.
 const COPIES: usize = 4;
+/// The feed is woken for this part of a lane's own share at once. What is left then keeps all calls busy meanwhile.
+const WAKE: usize = 16;
 
 /// The window of a run. The feed alone waits for it.
 pub(super) struct Window {
@@ -42,6 +44,10 @@ struct Held {
     /// A lane that holds nothing and whose row is too large for what is free: the others wait for it, or it would wait for
     /// them as long as they have rows.
     first: Option<usize>,
+    /// All rows that there is room for.
+    rows: usize,
+    /// Those that have left since the feed was woken.
+    left: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -63,7 +69,8 @@ impl Window {
         let free = Room { rows: 4 * concurrency + 1000, pieces: PIECES };
         let own = Room { rows: free.rows / (2 * lanes), pieces: free.pieces / (2 * lanes) };
         let kept = Room { rows: own.rows * lanes, pieces: own.pieces * lanes };
-        let held = Held { free, lanes: vec![Room::default(); lanes], own, kept, first: None };
+        let lanes_held = vec![Room::default(); lanes];
+        let held = Held { free, lanes: lanes_held, own, kept, first: None, rows: free.rows, left: 0 };
         Self { places: Arc::new(Places { held: Mutex::new(held), left: Notify::new() }), is_single: lanes == 1 }
     }
 
@@ -84,7 +91,8 @@ impl Window {
         held.first = held.first.filter(|first| *first != lane);
     }
 
-    /// Returns when a row has left since this last returned.
+    /// Returns when rows have left since this last returned: soon, but not for each of them, as waking a thread costs as much
+    /// as reading a row.
     pub async fn left(&self) {
         self.places.left.notified().await;
     }
@@ -135,9 +143,17 @@ impl Held {
         true
     }
 
-    fn give_back(&mut self, lane: usize, pieces: usize) {
+    /// Whether the feed is to be woken.
+    fn give_back(&mut self, lane: usize, pieces: usize) -> bool {
         self.free = self.free.plus(pieces);
         self.set(lane, self.lanes[lane].less(Room::default().plus(pieces)));
+        self.left += 1;
+        // A window of few large rows cannot wait for many to leave.
+        let wakes = self.left > self.own.rows / WAKE || self.free.rows > self.rows / 2;
+        if wakes {
+            self.left = 0;
+        }
+        wakes
     }
 
     fn set(&mut self, lane: usize, holds: Room) {
@@ -152,13 +168,16 @@ impl Held {
 
 impl Drop for WindowPermit {
     fn drop(&mut self) {
-        self.places.lock().give_back(self.lane, self.pieces);
-        self.places.left.notify_one();
+        let wakes = self.places.lock().give_back(self.lane, self.pieces);
+        if wakes {
+            self.places.left.notify_one();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
     use proptest::prelude::*;
 
     use super::*;
@@ -254,6 +273,19 @@ mod tests {
         assert!(window.enter(1, 100 << 20).is_none());
         window.leave_out(1);
         assert!(window.enter(0, SMALL).is_some());
+    }
+
+    #[test]
+    fn the_feed_is_woken_for_many_rows_at_once_and_for_each_where_few_are_left() {
+        let window = Window::new(250, 1);
+        let mut held = fill(&window, 0, SMALL);
+        let mut woken_at = Vec::new();
+        while held.pop().is_some() {
+            woken_at.extend(window.left().now_or_never().map(|()| held.len()));
+        }
+        let (many, few): (Vec<usize>, Vec<usize>) = woken_at.into_iter().partition(|left| *left >= 1_000);
+        assert_eq!(many, (1..=15).map(|wake| 2_000 - 63 * wake).collect::<Vec<_>>());
+        assert_eq!(few, (0..1_000).rev().collect::<Vec<_>>());
     }
 
     #[tokio::test(start_paused = true)]
