@@ -43,10 +43,10 @@ pub(super) struct Caller<'a> {
     pub vouched: bool,
 }
 
-/// A call that has ended; with the error where it failed.
+/// A call that has ended; with the error where it failed. In boxes, as each wait that follows would hold room for them.
 pub(super) struct Called {
-    pub record: CallRecord,
-    pub error: Option<CallError>,
+    pub record: Box<CallRecord>,
+    pub error: Option<Box<CallError>>,
     /// With the error, where that is of the answer alone.
     pub rejected: Option<Rejected>,
     /// How the model stands after it.
@@ -125,7 +125,7 @@ pub(super) async fn call(
     let (record, error, rejected) = settled(result, upstream, record, admission, caller);
     let standing = admission.ended(end);
     reservation.settle(record.cost.filter(|_| !record.possibly_billed));
-    Ok(Called { record, error, rejected, standing, probe })
+    Ok(Called { record: Box::new(record), error: error.map(Box::new), rejected, standing, probe })
 }
 
 /// What stands in the flight file while the call is out.

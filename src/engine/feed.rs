@@ -41,7 +41,7 @@ const COUNTED_ON: Duration = Duration::from_secs(2);
 /// A row that is to be sent.
 struct Due {
     record: Record,
-    prepared: Option<Prepared>,
+    prepared: Option<Box<Prepared>>,
     replaces: Option<End>,
     /// Its lane of the window.
     lane: usize,
@@ -59,10 +59,6 @@ impl Due {
 }
 
 /// What one record comes to.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it lives for one turn of a loop; a box would cost each row an allocation"
-)]
 enum Step {
     Due(Due),
     /// It is done, or not selected.
@@ -72,7 +68,6 @@ enum Step {
 }
 
 /// What the feed does next.
-#[expect(clippy::large_enum_variant, reason = "as for `Step`")]
 enum Turn {
     /// Hands a row on.
     Send(Item),
@@ -276,7 +271,7 @@ impl Feed {
             },
         }
         let lane = self.lane(&record, prepared.as_ref());
-        Ok(Step::Due(Due { record, prepared, replaces: end, lane }))
+        Ok(Step::Due(Due { record, prepared: prepared.map(Box::new), replaces: end, lane }))
     }
 
     /// The lane that a row enters.

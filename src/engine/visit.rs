@@ -126,7 +126,7 @@ impl Life {
         admission: Admission,
     ) -> Option<Visit> {
         let (step, retry) = self.judge(at, upstream, &called, admission.member());
-        let Called { record, error, .. } = called;
+        let Called { mut record, error, .. } = called;
         let (Some(error), Some(step)) = (error, step) else {
             return Some(match record.end {
                 CallEnd::Cut => {
@@ -154,7 +154,7 @@ impl Life {
             }
             Step::End => Some(end(record, admission, retry)),
             Step::OutOfTime(failure) => {
-                let record = CallRecord { end: CallEnd::Failure(failure), ..record };
+                record.end = CallEnd::Failure(failure);
                 Some(end(record, admission, retry))
             }
         }
@@ -186,8 +186,8 @@ impl Life {
     async fn leave(
         &mut self,
         at: usize,
-        error: CallError,
-        record: CallRecord,
+        error: Box<CallError>,
+        record: Box<CallRecord>,
         admission: Admission,
         retry: bool,
     ) -> Visit {
@@ -417,8 +417,8 @@ impl Life {
     }
 }
 
-fn end(record: CallRecord, admission: Admission, retry: bool) -> Visit {
-    Visit::End(Box::new(LastCall { record, admission, retry }))
+fn end(record: Box<CallRecord>, admission: Admission, retry: bool) -> Visit {
+    Visit::End(LastCall { record, admission, retry })
 }
 
 /// Counts a failed call among a row's tries, and tells what `decide` asks for.

@@ -24,7 +24,7 @@ use crate::types::{Failure, Key, OutcomeLine};
 pub(super) struct Item {
     pub record: Record,
     /// The row's request, where the feed has rendered it already.
-    pub prepared: Option<Prepared>,
+    pub prepared: Option<Box<Prepared>>,
     /// The outcome that this one replaces.
     pub replaces: Option<End>,
     pub window: WindowPermit,
@@ -32,8 +32,25 @@ pub(super) struct Item {
 
 /// Works on a row until its outcome is on its way to the recorder, or until the run stops or has no model for it.
 pub(super) async fn work(shared: Arc<Shared>, item: Item) {
+    let life = match begin(shared, item) {
+        Begun::Asks(life) => life,
+        Begun::Ended(shared, message) => return shared.tell(message).await,
+    };
+    life.run().await;
+}
+
+/// What a row begins as.
+enum Begun {
+    Asks(Box<Life>),
+    /// It has its end without a call.
+    Ended(Arc<Shared>, Message),
+}
+
+/// A function of its own, and none that waits: what it has moved on would stay in each row's task, beside the room for it
+/// in its new place.
+fn begin(shared: Arc<Shared>, item: Item) -> Begun {
     let Item { record, prepared, replaces, window } = item;
-    let Prepared { key, hashes, what } = prepared.unwrap_or_else(|| prepare(&shared.plan, &record));
+    let Prepared { key, hashes, what } = prepared.map_or_else(|| prepare(&shared.plan, &record), |prepared| *prepared);
     let row = record.number;
     // The request holds all that is still needed of it, unless its line is written as it ends.
     let record = shared.streams.then_some(record);
@@ -44,26 +61,17 @@ pub(super) async fn work(shared: Arc<Shared>, item: Item) {
     match what {
         What::Ask(request) => {
             // Whoever wants another answer than the one that there is asks for himself.
-            let lead = match shared.dedupe.as_ref().zip(request_key).filter(|_| !has_answer) {
-                None => None,
-                Some((dedupe, request)) => match dedupe.share(request, &shared.stop).await {
-                    Share::Asks(lead) => Some(lead),
-                    Share::Copies(other, permit) => {
-                        return copy(&shared, trail, &other, record, permit, window).await;
-                    }
-                    Share::Left => return,
-                },
-            };
+            let shares = request_key.filter(|_| !has_answer);
             let walk = Walk::new(shared.plan.tasks[request.task].choices(request.model), &shared.upstreams);
-            let spent = Duration::ZERO;
-            let life = Life { shared, request, walk, row, key, trail, record, has_answer, lead, window, spent };
-            Box::new(life).run().await;
+            let (lead, spent) = (None, Duration::ZERO);
+            let life = Life { shared, request, walk, row, key, trail, record, has_answer, shares, lead, window, spent };
+            Begun::Asks(Box::new(life))
         }
-        What::Fail { .. } if has_answer => keep_answer(&shared, window).await,
+        What::Fail { .. } if has_answer => Begun::Ended(shared, Message::AnswerKept { window }),
         What::Fail { failure, .. } => {
             let line = trail.failed(failure);
             let permits = Permits { window: Some(window), ..Permits::default() };
-            shared.tell(Message::Outcome { line, result: None, permits }).await;
+            Begun::Ended(shared, Message::Outcome { line, result: None, permits })
         }
     }
 }
@@ -80,6 +88,8 @@ pub(super) struct Life {
     record: Option<Record>,
     /// The row has an answer, which only another answer may replace.
     has_answer: bool,
+    /// What it would ask, where another row's answer will do.
+    shares: Option<Key>,
     /// It asks for others too.
     lead: Option<Lead>,
     window: WindowPermit,
@@ -90,7 +100,7 @@ pub(super) struct Life {
 /// How asking one model ended.
 pub(super) enum Visit {
     /// The row ends with this call.
-    End(Box<LastCall>),
+    End(LastCall),
     /// The run stops, and the row is left for the next one.
     Left,
     /// The row is through with the model: with the failure, if it was the row's.
@@ -105,14 +115,14 @@ pub(super) enum Visit {
 
 /// The call that a row ends with.
 pub(super) struct LastCall {
-    pub record: CallRecord,
+    pub record: Box<CallRecord>,
     pub admission: Admission,
     pub retry: bool,
 }
 
 /// How a round along the route ended.
 enum Round {
-    End(Box<LastCall>),
+    End(LastCall),
     Left,
     /// Every model has failed the row or is out of the run.
     Over,
@@ -125,6 +135,12 @@ enum Round {
 
 impl Life {
     async fn run(mut self: Box<Self>) {
+        match self.share().await {
+            None => {}
+            Some(Share::Asks(lead)) => self.lead = Some(lead),
+            Some(Share::Copies(other, permit)) => return self.copy(&other, permit).await,
+            Some(Share::Left) => return,
+        }
         loop {
             match self.round().await {
                 Round::End(last) => return self.end(last).await,
@@ -139,6 +155,12 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// Finds out whether another row asks the same; `None` where that does not matter.
+    async fn share(&self) -> Option<Share> {
+        let (dedupe, request) = self.shared.dedupe.as_ref().zip(self.shares)?;
+        Some(dedupe.share(request, &self.shared.stop).await)
     }
 
     /// Asks the models of the route in order, as far as they can be asked now.
@@ -166,15 +188,21 @@ impl Life {
     }
 
     /// The row's end with this call.
-    async fn end(mut self: Box<Self>, last: Box<LastCall>) {
+    async fn end(mut self: Box<Self>, last: LastCall) {
         if self.has_answer && !matches!(last.record.end, CallEnd::Answer(_)) {
-            let LastCall { record, admission, retry } = *last;
+            let LastCall { record, admission, retry } = last;
             self.send_attempt(record, retry, admission).await;
             return keep_answer(&self.shared, self.window).await;
         }
-        let line = self.trail.outcome(last.record, last.retry);
+        let line = self.trail.outcome(*last.record, last.retry);
         let permits = Permits { admission: Some(last.admission), window: Some(self.window), ..Permits::default() };
         tell_outcome(&self.shared, line, self.record, permits, self.lead).await;
+    }
+
+    /// The row ends as another one did that asked the same.
+    async fn copy(self: Box<Self>, other: &OutcomeLine, permit: CopyPermit) {
+        let permits = Permits { admission: None, copy: Some(permit), window: Some(self.window) };
+        tell_outcome(&self.shared, self.trail.copied(other), self.record, permits, None).await;
     }
 
     /// The row's end without a further call. Without a failure of its own it has not failed: a later run will ask.
@@ -199,28 +227,15 @@ impl Life {
     }
 
     /// Tells of an attempt at a model that the row did not go to.
-    pub async fn send_attempt_aside(&mut self, record: CallRecord, retry: bool, admission: Admission) {
-        let line = Box::new(self.trail.attempt_aside(record, retry));
+    pub async fn send_attempt_aside(&mut self, record: Box<CallRecord>, retry: bool, admission: Admission) {
+        let line = Box::new(self.trail.attempt_aside(*record, retry));
         self.shared.tell(Message::Attempt { line, admission }).await;
     }
 
-    pub async fn send_attempt(&mut self, record: CallRecord, retry: bool, admission: Admission) {
-        let line = Box::new(self.trail.attempt(record, retry));
+    pub async fn send_attempt(&mut self, record: Box<CallRecord>, retry: bool, admission: Admission) {
+        let line = Box::new(self.trail.attempt(*record, retry));
         self.shared.tell(Message::Attempt { line, admission }).await;
     }
-}
-
-/// The row ends as another one did that asked the same.
-async fn copy(
-    shared: &Shared,
-    trail: Trail,
-    other: &OutcomeLine,
-    record: Option<Record>,
-    permit: CopyPermit,
-    window: WindowPermit,
-) {
-    let permits = Permits { admission: None, copy: Some(permit), window: Some(window) };
-    tell_outcome(shared, trail.copied(other), record, permits, None).await;
 }
 
 /// Tells the recorder of a row's end, and then whoever waits for it: so their lines stand behind its own.
