@@ -44,10 +44,8 @@ struct Held {
     /// A lane that holds nothing and whose row is too large for what is free: the others wait for it, or it would wait for
     /// them as long as they have rows.
     first: Option<usize>,
-    /// All rows that there is room for.
-    rows: usize,
-    /// Those that have left since the feed was woken.
-    left: usize,
+    /// Rows that have left since the feed was woken.
+    unseen: usize,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,8 +67,7 @@ impl Window {
         let free = Room { rows: 4 * concurrency + 1000, pieces: PIECES };
         let own = Room { rows: free.rows / (2 * lanes), pieces: free.pieces / (2 * lanes) };
         let kept = Room { rows: own.rows * lanes, pieces: own.pieces * lanes };
-        let lanes_held = vec![Room::default(); lanes];
-        let held = Held { free, lanes: lanes_held, own, kept, first: None, rows: free.rows, left: 0 };
+        let held = Held { free, lanes: vec![Room::default(); lanes], own, kept, first: None, unseen: 0 };
         Self { places: Arc::new(Places { held: Mutex::new(held), left: Notify::new() }), is_single: lanes == 1 }
     }
 
@@ -147,11 +144,11 @@ impl Held {
     fn give_back(&mut self, lane: usize, pieces: usize) -> bool {
         self.free = self.free.plus(pieces);
         self.set(lane, self.lanes[lane].less(Room::default().plus(pieces)));
-        self.left += 1;
-        // A window of few large rows cannot wait for many to leave.
-        let wakes = self.left > self.own.rows / WAKE || self.free.rows > self.rows / 2;
+        self.unseen += 1;
+        // Where half of it is free, such as in a window of few large rows, it cannot wait for many to leave.
+        let wakes = self.unseen > self.own.rows / WAKE || self.free.rows > self.own.rows * self.lanes.len();
         if wakes {
-            self.left = 0;
+            self.unseen = 0;
         }
         wakes
     }
