@@ -18,7 +18,9 @@ const CACHE: u64 = 16 << 20;
 /// sled lets go of a page only when many others have been asked for, so that no cache limit is kept with large records. What
 /// was written and read is held until it is closed. While a run goes on that is to be little; before, opening it anew time
 /// and again takes longer the more it holds.
-const MOST_HELD: Most = Most { written: 512 << 10, read: 4 << 20 };
+const MOST_HELD: Most = Most { written: 256 << 10, read: 4 << 20 };
+/// sled's garbage is free two epochs later; a few more, as a round frees only so much.
+const EPOCHS: u32 = 8;
 const OPEN_TRIES: u32 = 200;
 const OPEN_PAUSE: Duration = Duration::from_millis(5);
 /// EMFILE and ENFILE: no damage, only no room for another file handle. (EIO, a bad disk, counts as damage.)
@@ -102,6 +104,7 @@ impl SledCheckpoint {
         let db = self.db.take();
         let closed = guard(|| {
             drop(db);
+            collect_garbage();
             Ok(())
         });
         closed.map_err(|trouble| self.failed(trouble.into_reason()))
@@ -133,7 +136,9 @@ impl Checkpoint for SledCheckpoint {
         }
         self.guarded(|db| {
             db.apply_batch(batch)?;
-            db.flush().map(drop)
+            db.flush()?;
+            collect_garbage();
+            Ok(())
         })
     }
 
@@ -228,6 +233,14 @@ fn open_db(path: &Path) -> Result<sled::Db, Trouble> {
         result = open();
     }
     result
+}
+
+/// What sled is done with waits for readers that may still look at it, and is freed by whoever comes by later. With pages and
+/// buffers like ours that is megabytes, which the next ones are taken beside.
+fn collect_garbage() {
+    for _ in 0..EPOCHS {
+        crossbeam_epoch::pin().flush();
+    }
 }
 
 fn guard<T>(work: impl FnOnce() -> sled::Result<T>) -> Result<T, Trouble> {
