@@ -17,7 +17,7 @@ const ENTRY: u64 = 8;
 /// An entry whose line may be gone. It unpacks to none.
 const FORGOTTEN: u64 = 0x100;
 /// Rows end nearly in order: two pages would do, the others are for a slow row that comes late.
-const WRITE_PAGES: usize = 8;
+const WRITE_PAGES: usize = 4;
 const READ_PAGES: usize = 2;
 
 /// Whether the order tells all outcomes that today's rows have.
