@@ -101,13 +101,16 @@ impl SledCheckpoint {
             return Ok(());
         }
         self.held.set(0);
+        self.close().map_err(|trouble| self.failed(trouble.into_reason()))
+    }
+
+    fn close(&self) -> Result<(), Trouble> {
         let db = self.db.take();
-        let closed = guard(|| {
+        guard(|| {
             drop(db);
             collect_garbage();
             Ok(())
-        });
-        closed.map_err(|trouble| self.failed(trouble.into_reason()))
+        })
     }
 }
 
@@ -150,12 +153,8 @@ impl Checkpoint for SledCheckpoint {
     }
 
     fn reset(&mut self, at_ms: u64) -> Result<String, StoreError> {
-        let db = self.db.take();
         // Closing flushes, and what is damaged may panic over that.
-        let _ = guard(|| {
-            drop(db);
-            Ok(())
-        });
+        let _ = self.close();
         let parent = self.path.parent().unwrap_or(Path::new("."));
         let aside = free_name(parent, &format!("sled.damaged-{}", stamp(at_ms)));
         fs::rename(&self.path, &aside).map_err(io_error("move aside", &self.path))?;
@@ -169,12 +168,8 @@ impl Checkpoint for SledCheckpoint {
 
 impl Drop for SledCheckpoint {
     fn drop(&mut self) {
-        let db = self.db.take();
         // Closing flushes: on a full or bad disk that may panic, and there is nobody to tell.
-        let _ = guard(|| {
-            drop(db);
-            Ok(())
-        });
+        let _ = self.close();
     }
 }
 
