@@ -95,8 +95,8 @@ const QUANTIZATION: &str = "quantization";
 /// where some were given.
 pub fn parse() -> (Args, Vec<String>) {
     let arguments = all_spelled_out(std::env::args_os().collect());
-    let mut command = environment::with_variables(with_flags(Args::command()));
-    let matches = command.clone().get_matches_from(arguments);
+    let mut command = environment::with_variables(with_flags(Args::command(), &arguments));
+    let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     environment::check(&matches, &mut command).unwrap_or_else(|error| error.exit());
     let ignored = matches.subcommand_matches(BATCH).map(given).unwrap_or_default();
     let args = Args::from_arg_matches(&matches).map_err(|error| error.format(&mut Args::command()));
@@ -138,7 +138,11 @@ fn spelled_out(argument: OsString) -> OsString {
     format!("--{}{value}", switch.unwrap_or(&name)).into()
 }
 
-fn with_flags(command: Command) -> Command {
+/// With all of them where the command line may be one of `batch`: the others start sooner without.
+fn with_flags(command: Command, arguments: &[OsString]) -> Command {
+    if !arguments.iter().any(|argument| argument == BATCH) {
+        return command;
+    }
     let valued = VALUED.split_whitespace().map(|name| flag(name).num_args(1).allow_negative_numbers(true));
     let lists = LISTS.split_whitespace().map(|name| flag(name).num_args(1..));
     let switches = SWITCHES.split_whitespace().map(|name| flag(name).num_args(0..=1).default_missing_value(""));
