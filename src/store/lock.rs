@@ -1,7 +1,7 @@
 //! The lock of a state directory: one writer at a time, and a word about who it is.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::SystemTime;
@@ -21,12 +21,27 @@ pub struct Holder {
     pub host: String,
     /// Since when, in milliseconds since 1970.
     pub since: u64,
+    /// When the process started, in ticks since its machine did: another one may have its number later. 0 where not known.
+    pub started: u64,
 }
 
 impl Holder {
     pub(super) fn me() -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
-        Self { pid: std::process::id(), host: host.unwrap_or_default().trim().to_owned(), since: now_ms() }
+        let pid = std::process::id();
+        Self { pid, host: this_host(), since: now_ms(), started: started(pid).unwrap_or_default() }
+    }
+
+    /// Whether it is at work. Of a process of another machine, over a shared disk, nobody here knows: then it is.
+    pub(super) fn lives(&self) -> bool {
+        if self.host != this_host() {
+            return true;
+        }
+        if !Path::new("/proc/self").exists() {
+            let asked = std::process::Command::new("kill").args(["-0", &self.pid.to_string()]).output();
+            return asked.is_ok_and(|asked| asked.status.success());
+        }
+        // Its name says nothing: who asks may have another, by a link or as another version.
+        started(self.pid).is_some_and(|started| self.started == 0 || started == self.started)
     }
 }
 
@@ -44,6 +59,22 @@ impl fmt::Display for Holder {
             Ok(Err(_)) | Err(_) => Ok(()),
         }
     }
+}
+
+fn this_host() -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| std::env::var("HOSTNAME"));
+    host.unwrap_or_default().trim().to_owned()
+}
+
+/// When a process started; `None` where there is none of this number, or one that is dead and not yet waited for.
+fn started(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Behind the name in brackets, which may hold blanks: fields 3 and on, of which 22 is it.
+    let mut fields = stat.rsplit_once(") ")?.1.split(' ');
+    if fields.next()? == "Z" {
+        return None;
+    }
+    fields.nth(18)?.parse().ok()
 }
 
 /// Milliseconds since 1970.

@@ -2,7 +2,7 @@
 //! say besides. Takes no lock and writes nothing; works while a run is on and after a kill.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -169,30 +169,8 @@ fn left_in_flight(dir: &StateDir) -> Result<Vec<FlightEntry>, StoreError> {
 fn read_live_holder(dir: &StateDir) -> Result<Option<Holder>, StoreError> {
     let path = dir.file("lock");
     match File::open(&path) {
-        Ok(file) => Ok(Some(read_holder(file)).filter(|holder| holder.pid != 0 && lives(holder))),
+        Ok(file) => Ok(Some(read_holder(file)).filter(|holder| holder.pid != 0 && holder.lives())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error("open", &path)(error)),
     }
-}
-
-fn lives(holder: &Holder) -> bool {
-    let me = Holder::me();
-    if holder.host != me.host {
-        // A process of another machine, over a shared disk: it cannot be asked.
-        return true;
-    }
-    let process = Path::new("/proc").join(holder.pid.to_string());
-    if !Path::new("/proc/self").exists() {
-        let asked = std::process::Command::new("kill").args(["-0", &holder.pid.to_string()]).output();
-        return asked.is_ok_and(|asked| asked.status.success());
-    }
-    // After a reboot another program may have the number of a run that was killed.
-    let (Ok(theirs), Ok(ours)) = (fs::read(process.join("comm")), fs::read("/proc/self/comm")) else { return false };
-    theirs == ours && !is_zombie(&process)
-}
-
-/// Dead, but not yet waited for by its parent.
-fn is_zombie(process: &Path) -> bool {
-    let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('Z'))
 }

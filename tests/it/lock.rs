@@ -1,10 +1,13 @@
 //! One writer for each state directory.
 
-use serde_json::json;
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use serde_json::{Value, json};
 
 use crate::process::{Running, wait_until};
 use crate::truth::{assert_results, rows, write_job, write_rows};
-use crate::world::{SimServer, World};
+use crate::world::{Ran, SimServer, World};
 
 #[test]
 fn a_second_run_of_a_running_job_is_refused_and_told_who_runs_it() {
@@ -19,12 +22,24 @@ fn a_second_run_of_a_running_job_is_refused_and_told_who_runs_it() {
     assert_eq!((second.code, &second.summary()["exit_code"]), (Some(7), &json!(7)), "{second:?}");
     assert!(second.stderr.contains(&format!("in use by process {}", first.pid())), "{}", second.stderr);
     assert_eq!(sim.ledger().requests, 4);
+    assert_eq!(state_by_another_name(&world), "running");
 
     // A lock whose holder was killed is no obstacle.
     first.kill();
     let third = world.overnight(&["run", "job.toml", "--json"]);
     assert_eq!(third.code, Some(0), "{third:?}");
     assert_results(&world, &rows);
+}
+
+/// What `status` says where the binary is called by a link, which makes another process name of it.
+fn state_by_another_name(world: &World) -> Value {
+    let link = world.path("nightly");
+    symlink(env!("CARGO_BIN_EXE_overnight"), &link).unwrap();
+    let mut command = Command::new(link);
+    let told = Ran::from(
+        command.args(["status", "job.toml", "--json"]).current_dir(world.root()).env_clear().output().unwrap(),
+    );
+    told.summary()["state"].clone()
 }
 
 #[test]

@@ -25,6 +25,16 @@ fn the_name_of_a_dead_holder_is_no_obstacle() {
 }
 
 #[test]
+fn a_holder_lives_whose_process_started_when_it_says() {
+    let me = Holder::me();
+    assert!(me.lives());
+    assert!(Holder { started: 0, ..me.clone() }.lives(), "of an earlier version");
+    // After a reboot.
+    assert!(!Holder { started: me.started + 1, ..me.clone() }.lives(), "another one with its number");
+    assert!(Holder { host: "elsewhere".to_owned(), pid: u32::MAX, ..me }.lives(), "nobody knows");
+}
+
+#[test]
 fn the_state_of_another_job_file_is_refused_while_that_one_exists() {
     let root = tempfile::tempdir().unwrap();
     let dir = state_in(root.path(), "state");
