@@ -21,7 +21,7 @@ pub struct Holder {
     pub host: String,
     /// Since when, in milliseconds since 1970.
     pub since: u64,
-    /// When the process started, in ticks since its machine did: another one may have its number later. 0 where not known.
+    /// When the process started, in ticks since its machine did: another one may have its number later. 0 where no system tells.
     pub started: u64,
 }
 
@@ -41,7 +41,7 @@ impl Holder {
             return asked.is_ok_and(|asked| asked.status.success());
         }
         // Its name says nothing: who asks may have another, by a link or as another version.
-        started(self.pid).is_some_and(|started| self.started == 0 || started == self.started)
+        started(self.pid) == Some(self.started)
     }
 }
 
