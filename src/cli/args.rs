@@ -14,6 +14,7 @@ use overnight::engine::Subset;
 pub use models::{ModelsArgs, ModelsFormat};
 pub use report::{ReportArgs, ReportFormat};
 
+use super::environment::of_format;
 use super::examples;
 use super::screen::ProgressMode;
 
@@ -134,8 +135,11 @@ pub enum ColorMode {
     Never,
 }
 
+// Deferred: a command's flags are built when it is called, and take no time when another one is. What stands as a doc comment
+// on the struct of its flags, or on one flattened into it, would then be told in place of the command's own first line.
 /// What to do.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     /// Run a job, or go on with it where it stopped
     #[command(after_long_help = examples::RUN)]
@@ -197,7 +201,7 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Which rows a command is about, and what it reads and writes instead of what the job says.
+// Which rows a command is about, and what it reads and writes instead of what the job says.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Part {
     /// Read this instead of the job's input.path; `-` is standard input
@@ -237,7 +241,7 @@ impl Part {
     }
 }
 
-/// What is asked otherwise than the job says; of a retry the answers count for the job as written.
+// What is asked otherwise than the job says; of a retry the answers count for the job as written.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Changes {
     /// First choice of all tasks: an alias from [models], or provider/model; fallbacks stay
@@ -251,7 +255,6 @@ pub struct Changes {
     pub concurrency: Option<usize>,
 }
 
-/// `overnight run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
     /// The job file
@@ -268,7 +271,6 @@ pub struct RunArgs {
     pub night: Night,
 }
 
-/// `overnight plan`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct PlanArgs {
     /// The job file
@@ -280,7 +282,6 @@ pub struct PlanArgs {
     pub changes: Changes,
 }
 
-/// `overnight explain`.
 #[derive(Debug, clap::Args)]
 pub struct ExplainArgs {
     /// The job file
@@ -306,7 +307,6 @@ pub struct ExplainArgs {
     pub set: Vec<String>,
 }
 
-/// `overnight prune`.
 #[derive(Debug, clap::Args)]
 pub struct PruneArgs {
     /// The job file
@@ -323,7 +323,6 @@ pub struct PruneArgs {
     pub if_locked: LockedMode,
 }
 
-/// `overnight status`.
 #[derive(Debug, clap::Args)]
 pub struct StatusArgs {
     /// The job file; without it, a line for each job below the working directory that has run
@@ -334,7 +333,6 @@ pub struct StatusArgs {
     pub watch: bool,
 }
 
-/// `overnight errors`.
 #[derive(Debug, clap::Args)]
 pub struct ErrorsArgs {
     /// The job file
@@ -342,7 +340,6 @@ pub struct ErrorsArgs {
     pub job: PathBuf,
 }
 
-/// `overnight retry`.
 #[derive(Debug, clap::Args)]
 pub struct RetryArgs {
     /// The job file
@@ -364,14 +361,13 @@ pub struct RetryArgs {
     pub changes: Changes,
 }
 
-/// `overnight export`.
 #[derive(Debug, clap::Args)]
 pub struct ExportArgs {
     /// The job file
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// How rows are written; without it: by the ending of FILE, else jsonl
-    #[arg(long, value_enum, value_name = "FORMAT")]
+    #[arg(long, value_enum, value_name = "FORMAT", env = of_format::<ExportAs>(), hide_env = true)]
     pub format: Option<ExportAs>,
     /// Where to; `-` is standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
@@ -397,7 +393,6 @@ pub enum ExportAs {
     OpenaiBatch,
 }
 
-/// `overnight sim`.
 #[derive(Debug, clap::Args)]
 pub struct SimArgs {
     /// Where to listen, on loopback; port 0 takes a free one
@@ -408,7 +403,6 @@ pub struct SimArgs {
     pub set: Vec<String>,
 }
 
-/// `overnight init`.
 #[derive(Debug, clap::Args)]
 pub struct InitArgs {
     /// A file, or a folder of files; without it a tiny sample is written too
@@ -426,7 +420,6 @@ pub struct InitArgs {
     pub example: Option<String>,
 }
 
-/// `overnight completions`.
 #[derive(Debug, clap::Args)]
 pub struct CompletionsArgs {
     /// The shell
@@ -434,10 +427,29 @@ pub struct CompletionsArgs {
     pub shell: clap_complete::Shell,
 }
 
-/// `overnight man`.
 #[derive(Debug, clap::Args)]
 pub struct ManArgs {
     /// The page of this command instead of the whole
     #[arg(value_name = "COMMAND")]
     pub command: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn a_command_says_of_itself_what_the_list_of_commands_says_of_it() {
+        let listed = Args::command();
+        let mut built = Args::command();
+        built.build();
+        for one in listed.get_subcommands() {
+            let of_itself = built.find_subcommand(one.get_name()).unwrap();
+            assert_eq!(of_itself.get_about().map(ToString::to_string), one.get_about().map(ToString::to_string));
+            let long = |command: &clap::Command| command.get_long_about().map(ToString::to_string);
+            assert_eq!(long(of_itself), long(one), "{}", one.get_name());
+        }
+    }
 }

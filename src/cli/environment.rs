@@ -8,34 +8,36 @@ use std::env;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
-use clap::{Arg, ArgMatches, Command};
+use clap::{ArgMatches, Command, ValueEnum};
 
-use super::args::{self, Args};
+use super::args::{self, Args, CompareFormat, ExportAs, ModelsFormat, ReportFormat};
 
 const FORMAT: &str = "format";
 const OF_FORMAT: &str = "OVERNIGHT_FORMAT";
 
-/// The command line, with `OVERNIGHT_FORMAT` for those commands that know its value, and for all where none does: then it is
-/// an error. `OVERNIGHT_CONCURRENCY` counts for a batch as well, which calls it otherwise.
-pub fn with_variables(command: Command) -> Command {
-    let command = command.mut_subcommand("batch", |batch| {
-        let other = env::var_os("OVERNIGHT_MAX_INFLIGHT").is_none() && env::var_os("OVERNIGHT_CONCURRENCY").is_some();
-        if other { batch.mut_arg("max_inflight", |arg| arg.env("OVERNIGHT_CONCURRENCY")) } else { batch }
-    });
-    let Some(value) = env::var(OF_FORMAT).ok().filter(|value| !value.is_empty()) else { return command };
-    let of_format =
-        |command: &Command| command.get_arguments().find(|arg| arg.get_id() == FORMAT).map(|arg| knows(arg, &value));
-    let known: Vec<(String, bool)> =
-        command.get_subcommands().filter_map(|one| Some((one.get_name().to_owned(), of_format(one)?))).collect();
-    let by_none = known.iter().all(|(_, knows)| !knows);
-    let names = known.into_iter().filter(|(_, knows)| *knows || by_none);
-    names.fold(command, |command, (name, _)| {
-        command.mut_subcommand(name, |one| one.mut_arg(FORMAT, |arg| arg.env(OF_FORMAT).hide_env(true)))
-    })
+/// The variable for a `--format` of these values: where it holds one of them, and where it holds nobody's, as then it is an
+/// error.
+pub fn of_format<F: ValueEnum>() -> Option<&'static str> {
+    let value = env::var(OF_FORMAT).ok().filter(|value| !value.is_empty())?;
+    (knows::<F>(&value) || !is_anybodys(&value)).then_some(OF_FORMAT)
 }
 
-fn knows(format: &Arg, value: &str) -> bool {
-    format.get_possible_values().iter().any(|possible| possible.matches(value, false))
+fn is_anybodys(format: &str) -> bool {
+    knows::<CompareFormat>(format)
+        || knows::<ExportAs>(format)
+        || knows::<ModelsFormat>(format)
+        || knows::<ReportFormat>(format)
+}
+
+fn knows<F: ValueEnum>(format: &str) -> bool {
+    F::from_str(format, false).is_ok()
+}
+
+/// The variable for a batch's calls in flight. `OVERNIGHT_CONCURRENCY` counts as well, which a batch calls otherwise.
+pub fn of_max_inflight() -> &'static str {
+    let own = "OVERNIGHT_MAX_INFLIGHT";
+    let other = "OVERNIGHT_CONCURRENCY";
+    if env::var_os(own).is_none() && env::var_os(other).is_some() { other } else { own }
 }
 
 /// What does not go together is an error only where it was written: what the environment says is no more than a default, and
@@ -87,12 +89,13 @@ mod tests {
         "sim --set",
         "init --example",
     ];
-    /// By [`super::with_variables`].
+    /// By [`super::of_format`].
     const BY_VALUE: &str = "--format";
 
     #[test]
     fn every_long_flag_has_its_variable() {
-        let command = Args::command();
+        let mut command = Args::command();
+        command.build();
         let commands = command.get_subcommands().chain([&command]);
         let mut without = Vec::new();
         for one in commands {
@@ -102,7 +105,11 @@ mod tests {
                 let flag = format!("{} --{long}", one.get_name());
                 match arg.get_env() {
                     Some(known) => assert_eq!(known, variable.as_str(), "{flag}"),
-                    None if flag.ends_with(BY_VALUE) => {}
+                    None if flag.ends_with(BY_VALUE) => {
+                        for value in arg.get_possible_values() {
+                            assert!(super::is_anybodys(value.get_name()), "{flag} {}", value.get_name());
+                        }
+                    }
                     None => without.push(flag.clone()),
                 }
                 assert!(arg.get_env().is_none() || arg.is_hide_env_set(), "{flag}: told once for all");

@@ -95,7 +95,7 @@ const QUANTIZATION: &str = "quantization";
 /// where some were given.
 pub fn parse() -> (Args, Vec<String>) {
     let arguments = all_spelled_out(std::env::args_os().collect());
-    let mut command = environment::with_variables(with_flags(Args::command(), &arguments));
+    let mut command = with_flags(Args::command(), &arguments);
     let matches = command.try_get_matches_from_mut(arguments).unwrap_or_else(|error| error.exit());
     environment::check(&matches, &mut command).unwrap_or_else(|error| error.exit());
     let ignored = matches.subcommand_matches(BATCH).map(given).unwrap_or_default();

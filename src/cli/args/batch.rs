@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::builder::FalseyValueParser;
 
 use super::Night;
+use crate::cli::environment::of_max_inflight;
 
-/// `overnight batch`. `vllm run-batch` has the same flags, where it has them; its engine's are ignored.
+// `vllm run-batch` has the same flags, where it has them; its engine's are ignored.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::doc_markdown, reason = "this is what --help prints")]
 pub struct BatchArgs {
@@ -30,7 +31,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "NAME", env = "OVERNIGHT_API_KEY_ENV", hide_env = true)]
     pub api_key_env: Option<String>,
     /// Calls in flight at most; default 256, and less while the server is slower for it
-    #[arg(long, alias = "concurrency", value_name = "N", env = "OVERNIGHT_MAX_INFLIGHT", hide_env = true)]
+    #[arg(long, alias = "concurrency", value_name = "N", env = of_max_inflight(), hide_env = true)]
     pub max_inflight: Option<usize>,
     /// Requests a minute at most
     #[arg(long, value_name = "N", env = "OVERNIGHT_RPM", hide_env = true)]

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::LockedMode;
+use crate::cli::environment::of_format;
 
-/// `overnight compare`.
 #[derive(Debug, clap::Args)]
 pub struct CompareArgs {
     /// The job file
@@ -27,7 +27,7 @@ pub struct CompareArgs {
     #[arg(long, value_name = "N", default_value = "20", env = "OVERNIGHT_SAMPLE", hide_env = true)]
     pub sample: NonZeroUsize,
     /// How it is told; --json is the same as --format json
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = of_format::<CompareFormat>(), hide_env = true)]
     pub format: CompareFormat,
     /// Write it to this file, which is replaced whole
     #[arg(long, short, value_name = "FILE")]

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// `overnight control`.
 #[derive(Debug, clap::Args)]
 pub struct ControlArgs {
     /// The job file

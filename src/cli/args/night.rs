@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use clap::builder::FalseyValueParser;
 
-/// How a run begins and ends, whatever it is that runs.
+// How a run begins and ends, whatever it is that runs.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Night {
     /// When the run has ended, drain included: a local time of day, or a duration

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-/// `overnight report`.
+use crate::cli::environment::of_format;
+
 #[derive(Debug, clap::Args)]
 pub struct ReportArgs {
     /// The job file
     #[arg(value_name = "JOB")]
     pub job: PathBuf,
     /// How the report is written; --json is the same as --format json
-    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT", env = of_format::<ReportFormat>(), hide_env = true)]
     pub format: ReportFormat,
     /// Write it to this file, which is replaced whole
     #[arg(long, short, value_name = "FILE")]
