@@ -1,6 +1,7 @@
 //! `overnight sim`.
 
 use std::io;
+use std::num::NonZeroUsize;
 
 use overnight::sim::{Sim, SimSettings, serve};
 use serde_json::{Map, Value};
@@ -35,7 +36,9 @@ pub fn execute(args: &SimArgs) -> u8 {
 }
 
 fn listen(args: &SimArgs, settings: SimSettings) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    // Half of the cores: the others are for whoever calls. On two cores a second thread would only take turns with the caller.
+    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()?;
     runtime.block_on(async {
         let listener = TcpListener::bind(args.listen).await?;
         let address = listener.local_addr()?;
