@@ -6,6 +6,7 @@ mod environment;
 mod events;
 mod examples;
 mod logs;
+mod scheduling;
 mod screen;
 mod signals;
 mod starter;

@@ -14,7 +14,7 @@ use crate::cli::args::{Global, LockedMode, LogFormat, Night, PlanArgs, RunArgs};
 use crate::cli::events::EventFile;
 use crate::cli::logs::Log;
 use crate::cli::screen::{self, ProgressMode, Screen};
-use crate::cli::{fail, fail_beside, print, print_beside, signals};
+use crate::cli::{fail, fail_beside, print, print_beside, scheduling, signals};
 
 /// Runs the job; gives the exit code.
 pub fn execute(args: &RunArgs, global: &Global) -> u8 {
@@ -102,6 +102,7 @@ pub(super) fn on_screen<T, F: Future<Output = Result<T, RunError>>>(
     global: &Global,
     work: impl FnOnce(RunOptions) -> F,
 ) -> Result<T, RunError> {
+    scheduling::be_batch();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
