@@ -2,8 +2,8 @@
 
 /// Tells it that this is batch work, for this thread and all that it starts from now on: a thread that wakes up waits its
 /// turn instead of taking a core from one that works. That is most switches, as each call goes from thread to thread.
-/// What is asked for from outside (`chrt`, a service's settings) stays.
-#[cfg(target_os = "linux")]
+/// Any policy but the usual one is somebody's wish (`chrt`, a service's settings), and stays.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 pub fn be_batch() {
     use preempt_rt::sched::{Pid, Scheduler, SchedulerParams, get_scheduler, set_scheduler};
 
@@ -14,11 +14,11 @@ pub fn be_batch() {
     }
 }
 
-/// Other systems are not asked.
-#[cfg(not(target_os = "linux"))]
+/// Other systems have no such policy, or no way to ask for it.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub fn be_batch() {}
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_of_a_run_are_batch_unless_something_else_is_asked_for() {
+    fn a_thread_and_those_it_starts_are_batch_unless_something_else_is_asked_for() {
         let told_before = |scheduler| {
             let thread = thread::spawn(move || {
                 set_scheduler(Pid::current_thread(), scheduler, SchedulerParams { priority: 0 }).unwrap();

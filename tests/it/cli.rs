@@ -402,8 +402,14 @@ fn a_format_from_the_environment_is_for_those_who_know_it() {
     }
     assert_eq!(told("csv", &["export", "job.toml", "--failed"]).code, Some(0), "a default is in nobody's way");
     assert_eq!(world.overnight(&["export", "job.toml", "--failed", "--format", "csv"]).code, Some(2));
-    let nobody = told("htlm", &["report", "job.toml"]);
-    assert!(nobody.code == Some(2) && nobody.stderr.contains("htlm"), "{nobody:?}");
+    let compare = &["compare", "job.toml", "--models", "p/m,p/n"][..];
+    assert_eq!(told("prices", &[compare, &["--sample", "1"]].concat()).code, Some(0), "not one of its formats");
+    let markdown = told("markdown", &[compare, &["--sample", "1"]].concat());
+    assert!(markdown.stdout.contains("\n|"), "{markdown:?}");
+    for args in [&["report", "job.toml"][..], &["export", "job.toml"], &["models"], compare] {
+        let nobody = told("htlm", args);
+        assert!(nobody.code == Some(2) && nobody.stderr.contains("htlm"), "{nobody:?}");
+    }
 }
 
 #[test]

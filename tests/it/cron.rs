@@ -174,6 +174,27 @@ fn signals_drain_and_the_next_night_goes_on() {
     assert_eq!(night.sim.ledger().requests, 40);
 }
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+#[test]
+fn a_run_is_batch_work_to_the_scheduler_with_all_its_threads() {
+    /// `SCHED_BATCH` of sched(7).
+    const BATCH: &str = "3";
+    let night = Night::new(5, json!({"script": [{"from": 1, "to": 5, "fault": "hang"}]}));
+    let run = night.start(&["--set", "run.drain=0s"]);
+    night.wait_for_call();
+    let mut threads = 0;
+    for thread in fs::read_dir(format!("/proc/{}/task", run.pid)).unwrap() {
+        let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+        // The 41st field; a name with blanks and brackets is the second.
+        let policy = stat.rsplit(')').next().unwrap().split_whitespace().nth(38);
+        assert_eq!(policy, Some(BATCH), "{stat}");
+        threads += 1;
+    }
+    assert!(threads > 3, "{threads} threads");
+    run.signal("INT");
+    assert_eq!(run.end().code, Some(130));
+}
+
 #[test]
 fn a_second_run_fails_skips_or_waits_as_it_is_told() {
     let night = Night::new(40, json!({"latency": "50ms"}));

@@ -36,7 +36,7 @@ pub fn execute(args: &SimArgs) -> u8 {
 }
 
 fn listen(args: &SimArgs, settings: SimSettings) -> io::Result<()> {
-    // Half of the cores: the others are for whoever calls. On two cores a second thread would only take turns with the caller.
+    // Half of the cores, or one: the others are for whoever calls. On two cores a second thread would only take turns with the caller.
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()?;
     runtime.block_on(async {

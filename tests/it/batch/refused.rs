@@ -56,6 +56,15 @@ fn what_is_wrong_is_told_by_flag_or_line_and_never_by_a_key() {
       hint: write for example 25.0, "25/day" or "500/month"
     "#);
     insta::assert_snapshot!(told(&["--base-url", server, "--rpm", "0"]), @"error: --rpm: must be at least 1");
+    let by_variables = |variables: &[(&str, &str)]| {
+        let mut command =
+            world.command(&["batch", "-i", "in.jsonl", "-o", "out.jsonl", "--base-url", server, "--rpm", "0"]);
+        Ran::from(command.envs(variables.iter().copied()).output().unwrap()).stderr
+    };
+    let other = by_variables(&[("OVERNIGHT_CONCURRENCY", "0")]);
+    assert!(other.starts_with("error: --max-inflight: must be at least 1"), "{other}");
+    let both = by_variables(&[("OVERNIGHT_CONCURRENCY", "0"), ("OVERNIGHT_MAX_INFLIGHT", "4")]);
+    assert_eq!(both, "error: --rpm: must be at least 1\n", "its own name comes first");
     insta::assert_snapshot!(told(&["--base-url", ""]), @"error: --base-url: must not be empty");
     insta::assert_snapshot!(told(&["--base-url", server, "--error-file", "out.jsonl"]), @"
     error: --error-file: is the file of the results as well
