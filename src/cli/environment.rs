@@ -105,7 +105,7 @@ mod tests {
                 let variable = format!("OVERNIGHT_{}", long.to_uppercase().replace('-', "_"));
                 let flag = format!("{} --{long}", one.get_name());
                 match arg.get_env() {
-                    // By what the variables hold, and so by where the test runs.
+                    // By which one is set where the test runs.
                     Some(known) if flag == MAX_INFLIGHT => assert_eq!(known, super::of_max_inflight()),
                     Some(known) => assert_eq!(known, variable.as_str(), "{flag}"),
                     None if flag.ends_with(BY_VALUE) => {
