@@ -10,7 +10,7 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, ClientBuilder, Response, Url, redirect, retry};
+use reqwest::{Client, ClientBuilder, Request, Response, Url, redirect, retry};
 
 use super::error::ProviderError;
 use super::redact::Redactor;
@@ -27,9 +27,9 @@ const MAX_REPLY: usize = 64 * 1024 * 1024;
 pub struct HttpTransport {
     client: Client,
     base: Url,
-    /// Those of the endpoints.
-    urls: [(&'static str, Url); Endpoint::ALL.len()],
     headers: HeaderMap,
+    /// Those of the endpoints, ready but for a body: what is the same in all calls is put together once.
+    requests: Vec<(&'static str, Request)>,
     redactor: Redactor,
     attempt: Duration,
 }
@@ -49,20 +49,31 @@ impl HttpTransport {
     pub fn new(settings: &ProviderSettings, max_in_flight: usize) -> Result<Self, ProviderError> {
         let base = base_url(settings)?;
         let headers = headers(settings)?;
-        let client = client(settings, &base, max_in_flight).build().map_err(|error| ProviderError::Client {
+        let unusable = |error: reqwest::Error| ProviderError::Client {
             provider: settings.name.clone(),
             message: chain(&error.without_url()),
-        })?;
+        };
+        let client = client(settings, &base, max_in_flight).build().map_err(unusable)?;
         let redactor = Redactor::new(settings);
-        let urls = Endpoint::ALL.map(|endpoint| (endpoint.path(), below(&base, endpoint.path())));
-        Ok(Self { client, base, urls, headers, redactor, attempt: settings.timeouts.attempt })
+        let attempt = settings.timeouts.attempt;
+        let mut transport = Self { client, base, headers, requests: Vec::new(), redactor, attempt };
+        for path in Endpoint::ALL.map(Endpoint::path) {
+            transport.requests.push((path, transport.request(path).map_err(unusable)?));
+        }
+        Ok(transport)
+    }
+
+    /// A request to this path, without a body.
+    fn request(&self, path: &str) -> reqwest::Result<Request> {
+        let known = self.requests.iter().find(|(known, _)| *known == path).and_then(|(_, request)| request.try_clone());
+        let made = || self.client.post(below(&self.base, path)).headers(self.headers.clone()).build();
+        known.map_or_else(made, Ok)
     }
 
     async fn exchange(&self, request: WireRequest) -> Result<WireReply, TransportError> {
-        let known = self.urls.iter().find(|(path, _)| *path == request.path);
-        let url = known.map_or_else(|| below(&self.base, request.path), |(_, url)| url.clone());
-        let sent = self.client.post(url).headers(self.headers.clone()).body(request.body).send().await;
-        let mut response = sent.map_err(|error| self.broken(error))?;
+        let mut call = self.request(request.path).map_err(|error| self.broken(error))?;
+        *call.body_mut() = Some(request.body.into());
+        let mut response = self.client.execute(call).await.map_err(|error| self.broken(error))?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let body = self.body(response).await?;

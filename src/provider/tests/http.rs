@@ -106,6 +106,16 @@ async fn a_request_goes_out_whole_and_its_reply_comes_back_as_received() {
 }
 
 #[tokio::test]
+async fn a_name_and_password_in_the_url_go_into_a_header() {
+    let (address, server) = server(vec![b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}".to_vec()]).await;
+    let with_name = ProviderSettings { api_key: None, ..settings(format!("http://user:hidden-pass@{address}/v1")) };
+    HttpTransport::new(&with_name, 4).unwrap().send(wire_request()).await.unwrap();
+    let sent = server.await.unwrap();
+    assert!(sent.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"), "{sent}");
+    assert!(sent.to_lowercase().contains("authorization: basic dxnlcjpoawrkzw4tcgfzcw==\r\n"), "{sent}");
+}
+
+#[tokio::test]
 async fn an_error_that_repeats_the_key_comes_back_without_it() {
     let (result, _) =
         exchange(b"HTTP/1.1 401 No\r\ncontent-length: 37\r\n\r\nkey sk-very-secret or sk-very-secret!").await;
