@@ -1,8 +1,8 @@
 //! overnight against a bare HTTP loop: the same rows to the same simulator, one after the other in one run.
 //!
 //! `cargo bench --bench end_to_end [-- NAME...]` prints a table of what was reached and what is wanted, in some five
-//! minutes for all scenarios but `ten-million` and `soak`, which are run when they are named; a NAME takes those whose names
-//! contain it.
+//! minutes for all scenarios but `shapes`, `ten-million` and `soak`, which are run when they are named; a NAME takes those
+//! whose names contain it.
 //! The loop reads the same file, sends the same requests with the same client and writes one line a row; whatever overnight
 //! takes beyond it is what routing, limits, keys, the checkpoint and ordered results cost. CPU time and memory are the
 //! process's own, the simulator's are not in them. The exit code is 1 where something is missed.
@@ -19,6 +19,7 @@
 mod figures;
 mod measure;
 mod rows;
+mod shapes;
 mod simulator;
 mod soak;
 
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use figures::{Figure, Goal, Scenario, ratio};
 use measure::{Cost, cost_of, median, wall_of};
+use serde_json::Value;
 use simulator::Simulator;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, mpsc};
@@ -50,8 +52,9 @@ const SCENARIOS: &[Scenario] = &[
     ("million", || million(1_000_000)),
 ];
 
-/// Each takes many times as long as all others together.
-const NAMED_ONLY: &[Scenario] = &[("ten-million", || million(10_000_000)), ("soak", soak::soak)];
+/// Each takes longer than all others together.
+const NAMED_ONLY: &[Scenario] =
+    &[("shapes", shapes::shapes), ("ten-million", || million(10_000_000)), ("soak", soak::soak)];
 
 fn main() -> ExitCode {
     let args = figures::names();
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
             baseline(url, input, output, at_once.parse().unwrap());
             ExitCode::SUCCESS
         }
-        ["ten-million" | "soak"] => figures::table(NAMED_ONLY, &args),
+        ["shapes" | "ten-million" | "soak"] => figures::table(NAMED_ONLY, &args),
         _ => figures::table(SCENARIOS, &args),
     }
 }
@@ -74,13 +77,13 @@ struct Bench {
 impl Bench {
     /// So many rows of so many bytes, and a simulator with these settings.
     fn new(rows: usize, bytes: usize, settings: &[&str]) -> Self {
-        let bench = Self { dir: tempfile::tempdir().unwrap(), sim: Simulator::start(settings) };
-        bench.write_rows(rows, bytes);
-        bench
+        Self::over(rows::numbered(rows, bytes), settings)
     }
 
-    fn write_rows(&self, rows: usize, bytes: usize) {
-        rows::write(&self.dir.path().join("in.jsonl"), rows, bytes);
+    fn over(rows: impl Iterator<Item = Value>, settings: &[&str]) -> Self {
+        let bench = Self { dir: tempfile::tempdir().unwrap(), sim: Simulator::start(settings) };
+        rows::write(&bench.dir.path().join("in.jsonl"), rows);
+        bench
     }
 
     /// A job whose state and results are of this name; `further`: TOML behind its tables.
@@ -296,7 +299,7 @@ fn baseline(url: &str, input: &str, output: &str, at_once: usize) {
             let (client, lines, url) = (client.clone(), lines.clone(), format!("{url}/chat/completions"));
             handle.spawn(async move {
                 let line = line.unwrap();
-                let row: serde_json::Value = serde_json::from_str(&line).unwrap();
+                let row: Value = serde_json::from_str(&line).unwrap();
                 let body = serde_json::json!({
                     "model": "m",
                     "messages": [{ "role": "user", "content": row["text"] }],
@@ -304,7 +307,7 @@ fn baseline(url: &str, input: &str, output: &str, at_once: usize) {
                 let body = serde_json::to_vec(&body).unwrap();
                 let request = client.post(url).header("content-type", "application/json").body(body);
                 let reply = request.send().await.unwrap().bytes().await.unwrap();
-                let reply: serde_json::Value = serde_json::from_slice(&reply).unwrap();
+                let reply: Value = serde_json::from_slice(&reply).unwrap();
                 let content = &reply["choices"][0]["message"]["content"];
                 lines.send(serde_json::to_vec(&serde_json::json!({ "content": content })).unwrap()).await.unwrap();
                 drop(permit);

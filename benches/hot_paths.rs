@@ -61,7 +61,7 @@ struct Folder(TempDir);
 impl Folder {
     fn new(rows: usize) -> Self {
         let folder = Self(tempfile::tempdir().unwrap());
-        rows::write(&folder.path().join("in.jsonl"), rows, TEXT);
+        rows::write(&folder.path().join("in.jsonl"), rows::numbered(rows, TEXT));
         folder
     }
 

@@ -72,7 +72,7 @@ struct Setup<'a> {
 impl Job {
     fn new(setup: &Setup<'_>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        rows::write(&dir.path().join("in.jsonl"), setup.rows, TEXT_BYTES);
+        rows::write(&dir.path().join("in.jsonl"), rows::numbered(setup.rows, TEXT_BYTES));
         let fallback: Vec<String> = (1..setup.route.len()).map(|at| format!("\"p{at}/m\"")).collect();
         let mut job = format!(
             r#"

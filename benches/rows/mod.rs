@@ -4,13 +4,20 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-/// Writes so many rows as JSONL, each with its number as its id and a text of its own.
-pub fn write(path: &Path, rows: usize, bytes: usize) {
+use serde_json::{Value, json};
+
+/// Writes these rows as JSONL.
+pub fn write(path: &Path, rows: impl Iterator<Item = Value>) {
     let mut file = BufWriter::new(File::create(path).unwrap());
-    for (row, text) in texts(bytes).enumerate().take(rows) {
-        writeln!(file, "{}", serde_json::json!({ "id": row, "text": text })).unwrap();
+    for row in rows {
+        writeln!(file, "{row}").unwrap();
     }
     file.flush().unwrap();
+}
+
+/// So many rows, each with its number as its id and a text of its own.
+pub fn numbered(rows: usize, bytes: usize) -> impl Iterator<Item = Value> {
+    texts(bytes).enumerate().take(rows).map(|(row, text)| json!({ "id": row, "text": text }))
 }
 
 /// The rows' texts, each of its number and so many bytes.
