@@ -59,8 +59,8 @@ const NAMED_ONLY: &[Scenario] =
 fn main() -> ExitCode {
     let args = figures::names();
     match args.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["baseline", url, input, output, at_once] => {
-            baseline(url, input, output, at_once.parse().unwrap());
+        ["baseline", output, loops @ ..] => {
+            baseline(output, loops);
             ExitCode::SUCCESS
         }
         ["shapes" | "ten-million" | "soak"] => figures::table(NAMED_ONLY, &args),
@@ -129,9 +129,17 @@ impl Bench {
     }
 
     fn bare_loop(&self, at_once: usize) -> Cost {
-        let (input, output) = (self.dir.path().join("in.jsonl"), self.dir.path().join("loop.jsonl"));
+        self.bare_loops(&[("in.jsonl", &self.sim.url, at_once)])
+    }
+
+    /// A process with bare loops side by side: the rows of each, whom it asks, and how often at once.
+    fn bare_loops(&self, loops: &[(&str, &str, usize)]) -> Cost {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        cost_of(command.args(["baseline", &self.sim.url]).arg(input).arg(output).arg(at_once.to_string()))
+        command.args(["baseline", "loop.jsonl"]).current_dir(self.dir.path());
+        for (input, url, at_once) in loops {
+            command.args([input, url, at_once.to_string().as_str()]);
+        }
+        cost_of(&mut command)
     }
 }
 
@@ -276,44 +284,49 @@ fn folder_bytes(path: &Path) -> u64 {
     }
 }
 
-/// The loop that anyone would write: as many requests at once, a line for each answer as it comes.
-fn baseline(url: &str, input: &str, output: &str, at_once: usize) {
+/// The loop that anyone would write: as many requests at once, a line for each answer as it comes. Each of the loops that run
+/// side by side has a file with rows, a URL, and how many at once.
+fn baseline(output: &str, loops: &[&str]) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     // reqwest is built without a TLS provider of its own; over plain HTTP none is used.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    runtime.block_on(async {
-        let client = reqwest::Client::builder().http1_only().pool_max_idle_per_host(at_once).build().unwrap();
-        let slots = Arc::new(Semaphore::new(at_once));
-        let (lines, mut written) = mpsc::channel::<Vec<u8>>(1024);
-        let mut file = BufWriter::new(File::create(output).unwrap());
-        let writer = std::thread::spawn(move || {
-            while let Some(line) = written.blocking_recv() {
-                file.write_all(&line).unwrap();
-                file.write_all(b"\n").unwrap();
-            }
-            file.flush().unwrap();
-        });
-        let handle = tokio::runtime::Handle::current();
-        for line in BufReader::new(File::open(input).unwrap()).lines() {
-            let permit = Arc::clone(&slots).acquire_owned().await.unwrap();
-            let (client, lines, url) = (client.clone(), lines.clone(), format!("{url}/chat/completions"));
-            handle.spawn(async move {
-                let line = line.unwrap();
-                let row: Value = serde_json::from_str(&line).unwrap();
-                let body = serde_json::json!({
-                    "model": "m",
-                    "messages": [{ "role": "user", "content": row["text"] }],
-                });
-                let body = serde_json::to_vec(&body).unwrap();
-                let request = client.post(url).header("content-type", "application/json").body(body);
-                let reply = request.send().await.unwrap().bytes().await.unwrap();
-                let reply: Value = serde_json::from_slice(&reply).unwrap();
-                let content = &reply["choices"][0]["message"]["content"];
-                lines.send(serde_json::to_vec(&serde_json::json!({ "content": content })).unwrap()).await.unwrap();
-                drop(permit);
-            });
+    let client = reqwest::Client::builder().http1_only().build().unwrap();
+    let (lines, mut written) = mpsc::channel::<Vec<u8>>(1024);
+    let mut file = BufWriter::new(File::create(output).unwrap());
+    let writer = std::thread::spawn(move || {
+        while let Some(line) = written.blocking_recv() {
+            file.write_all(&line).unwrap();
+            file.write_all(b"\n").unwrap();
         }
-        drop(lines);
-        writer.join().unwrap();
+        file.flush().unwrap();
     });
+    let send = |of: &[&str]| {
+        send_rows(client.clone(), of[0].to_owned(), of[1].to_owned(), of[2].parse().unwrap(), lines.clone())
+    };
+    runtime.block_on(futures::future::join_all(loops.chunks(3).map(send)));
+    drop(lines);
+    writer.join().unwrap();
+}
+
+async fn send_rows(client: reqwest::Client, input: String, url: String, at_once: usize, lines: mpsc::Sender<Vec<u8>>) {
+    let slots = Arc::new(Semaphore::new(at_once));
+    for line in BufReader::new(File::open(input).unwrap()).lines() {
+        let permit = Arc::clone(&slots).acquire_owned().await.unwrap();
+        let (client, lines, url) = (client.clone(), lines.clone(), format!("{url}/chat/completions"));
+        tokio::spawn(async move {
+            let line = line.unwrap();
+            let row: Value = serde_json::from_str(&line).unwrap();
+            let body = serde_json::json!({
+                "model": "m",
+                "messages": [{ "role": "user", "content": row["text"] }],
+            });
+            let body = serde_json::to_vec(&body).unwrap();
+            let request = client.post(url).header("content-type", "application/json").body(body);
+            let reply = request.send().await.unwrap().bytes().await.unwrap();
+            let reply: Value = serde_json::from_slice(&reply).unwrap();
+            let content = &reply["choices"][0]["message"]["content"];
+            lines.send(serde_json::to_vec(&serde_json::json!({ "content": content })).unwrap()).await.unwrap();
+            drop(permit);
+        });
+    }
 }
