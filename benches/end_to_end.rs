@@ -300,15 +300,15 @@ fn baseline(output: &str, loops: &[&str]) {
         }
         file.flush().unwrap();
     });
-    let send = |of: &[&str]| {
-        send_rows(client.clone(), of[0].to_owned(), of[1].to_owned(), of[2].parse().unwrap(), lines.clone())
-    };
-    runtime.block_on(futures::future::join_all(loops.chunks(3).map(send)));
+    let (loops, _) = loops.as_chunks::<3>();
+    let sent =
+        loops.iter().map(|[input, url, at_once]| send_rows(&client, input, url, at_once.parse().unwrap(), &lines));
+    runtime.block_on(futures::future::join_all(sent));
     drop(lines);
     writer.join().unwrap();
 }
 
-async fn send_rows(client: reqwest::Client, input: String, url: String, at_once: usize, lines: mpsc::Sender<Vec<u8>>) {
+async fn send_rows(client: &reqwest::Client, input: &str, url: &str, at_once: usize, lines: &mpsc::Sender<Vec<u8>>) {
     let slots = Arc::new(Semaphore::new(at_once));
     for line in BufReader::new(File::open(input).unwrap()).lines() {
         let permit = Arc::clone(&slots).acquire_owned().await.unwrap();
