@@ -18,7 +18,7 @@ const CACHE: u64 = 16 << 20;
 /// sled lets go of a page only when many others have been asked for, so that no cache limit is kept with large records. What
 /// was written and read is held until it is closed. While a run goes on that is to be little; before, opening it anew time
 /// and again takes longer the more it holds.
-const MOST_HELD: Most = Most { written: 256 << 10, read: 4 << 20 };
+const MOST_HELD: Most = Most { written: 128 << 10, read: 4 << 20 };
 /// sled's garbage is free two epochs later; a few more, as a round frees only so much.
 const EPOCHS: u32 = 8;
 const OPEN_TRIES: u32 = 200;
