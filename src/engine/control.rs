@@ -38,13 +38,13 @@ impl Pause {
     }
 
     /// Returns once no call may be sent.
-    pub async fn begun(&self) {
-        self.reached(true).await;
+    pub fn begun(&self) -> impl Future<Output = ()> {
+        self.reached(true)
     }
 
     /// Returns once calls may be sent.
-    pub async fn over(&self) {
-        self.reached(false).await;
+    pub fn over(&self) -> impl Future<Output = ()> {
+        self.reached(false)
     }
 
     async fn reached(&self, on: bool) {

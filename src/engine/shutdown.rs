@@ -73,13 +73,13 @@ impl Stop {
     }
 
     /// Returns when no new row may be sent.
-    pub(super) async fn draining(&self) {
-        self.reached(Phase::Draining).await;
+    pub(super) fn draining(&self) -> impl Future<Output = ()> {
+        self.reached(Phase::Draining)
     }
 
     /// Returns when calls in flight are to be cut.
-    pub(super) async fn aborting(&self) {
-        self.reached(Phase::Aborting).await;
+    pub(super) fn aborting(&self) -> impl Future<Output = ()> {
+        self.reached(Phase::Aborting)
     }
 
     async fn reached(&self, phase: Phase) {

@@ -40,6 +40,7 @@ enum Detour {
     /// Never again in this run.
     Closed,
     Stopped,
+    /// The run was paused, and is no more.
     Paused,
     /// A model that comes before can be asked again.
     Reopened,
@@ -82,10 +83,7 @@ impl Life {
                 Err(Detour::Closed) => return Visit::Through(None),
                 Err(Detour::Stopped) => return Visit::Left,
                 Err(Detour::Reopened) => return Visit::BackToStart,
-                Err(Detour::Paused) => {
-                    self.wait_for_resume().await;
-                    continue;
-                }
+                Err(Detour::Paused) => continue,
             };
             if self.walk.look(at).is_outdated() {
                 admission.give_back();
@@ -105,14 +103,20 @@ impl Life {
             };
             let call = Outgoing { at, upstream, request, need, worst_cost, admission, money };
             // Large, and rows that wait in line need not hold it.
-            match Box::pin(self.ask(call)).await {
-                Ok(None) => {}
-                Ok(Some(visit)) => return visit,
-                Err(NotSent::Unread(failure)) => return Visit::Unread(failure),
-                Err(NotSent::Unnoted(error)) => {
-                    shared.tell(Message::Broken(error)).await;
-                    return Visit::Left;
-                }
+            if let Some(visit) = Box::pin(self.send(call)).await {
+                return visit;
+            }
+        }
+    }
+
+    /// Sends a call and does what follows, also where it could not be sent; `None`: the same model is asked again.
+    async fn send(&mut self, call: Outgoing<'_>) -> Option<Visit> {
+        match self.ask(call).await {
+            Ok(visit) => visit,
+            Err(NotSent::Unread(failure)) => Some(Visit::Unread(failure)),
+            Err(NotSent::Unnoted(error)) => {
+                self.shared.tell(Message::Broken(error)).await;
+                Some(Visit::Left)
             }
         }
     }
@@ -218,11 +222,11 @@ impl Life {
         })
     }
 
-    /// Waits in the model's line.
+    /// Waits in the model's line, and out of it while the run is paused.
     async fn line(&self, at: usize, upstream: &Upstream, need: Need) -> Result<Admission, Detour> {
         let patience = self.patience();
         let before: Vec<usize> = self.walk.passed_by(at).collect();
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
             () = self.shared.stop.draining() => Err(Detour::Stopped),
             () = self.shared.pause.begun() => Err(Detour::Paused),
@@ -231,7 +235,11 @@ impl Life {
                 Refusal::Down | Refusal::Away { .. } => Detour::Refused,
             }),
             () = any_usable(&self.shared, &before, patience) => Err(Detour::Reopened),
+        };
+        if matches!(ended, Err(Detour::Paused)) {
+            self.wait_for_resume().await;
         }
+        ended
     }
 
     /// Admitted at its turn: what one row meets may be its own fault, so those that have probed less come first. A row that

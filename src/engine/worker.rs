@@ -6,6 +6,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::lazy;
+
 use super::dedupe::{CopyPermit, Lead, Share};
 use super::output::with_row;
 use super::prepare::{Prepared, Request, What, prepare};
@@ -31,12 +34,13 @@ pub(super) struct Item {
 }
 
 /// Works on a row until its outcome is on its way to the recorder, or until the run stops or has no model for it.
-pub(super) async fn work(shared: Arc<Shared>, item: Item) {
-    let life = match begin(shared, item) {
-        Begun::Asks(life) => life,
-        Begun::Ended(shared, message) => return shared.tell(message).await,
-    };
-    life.run().await;
+///
+/// Futures of which one takes the place of another: in a single one, the item would keep its room in each row's task.
+pub(super) fn work(shared: Arc<Shared>, item: Item) -> impl Future<Output = ()> {
+    lazy(|_| begin(shared, item)).then(|begun| match begun {
+        Begun::Asks(life) => life.run().left_future(),
+        Begun::Ended(shared, message) => async move { shared.tell(message).await }.right_future(),
+    })
 }
 
 /// What a row begins as.
@@ -53,7 +57,7 @@ fn begin(shared: Arc<Shared>, item: Item) -> Begun {
     let Prepared { key, hashes, what } = prepared.map_or_else(|| prepare(&shared.plan, &record), |prepared| *prepared);
     let row = record.number;
     // The request holds all that is still needed of it, unless its line is written as it ends.
-    let record = shared.streams.then_some(record);
+    let record = shared.streams.then(|| Box::new(record));
     let task = what.task().map_or_else(|| "".into(), |task| Arc::clone(&shared.plan.tasks[task].name));
     let request_key = hashes.request;
     let trail = Trail::new(row, key, hashes, task, replaces.map(|end| end.offset), shared.take_spent(key));
@@ -85,7 +89,7 @@ pub(super) struct Life {
     pub key: Key,
     trail: Trail,
     /// The record, where a result line is made of it.
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     /// The row has an answer, which only another answer may replace.
     has_answer: bool,
     /// What it would ask, where another row's answer will do.
@@ -242,7 +246,7 @@ impl Life {
 async fn tell_outcome(
     shared: &Shared,
     line: Box<OutcomeLine>,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
     permits: Permits,
     lead: Option<Lead>,
 ) {
