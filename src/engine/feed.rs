@@ -16,13 +16,14 @@ use super::board::{Board, Found};
 use super::compare::Copies;
 use super::lagging::Lagging;
 use super::matching::Matching;
-use super::plan::Plan;
+use super::plan::{Choice, Plan};
 use super::prepare::{Prepared, What, route};
 use super::recorder::Message;
 use super::retry::Retried;
 use super::selection::Selection;
 use super::shared::Shared;
 use super::shutdown::Phase;
+use super::upstream::Upstream;
 use super::window::Window;
 use super::worker::{Item, work};
 use crate::event::StopReason;
@@ -162,6 +163,18 @@ pub(super) fn lanes(plan: &Plan) -> usize {
         1 => 1,
         tasks => tasks + 1,
     }
+}
+
+/// The window for these lanes.
+pub(super) fn window(plan: &Plan, upstreams: &[Upstream], compares: bool) -> Window {
+    let window = Window::new(plan.job.concurrency, lanes(plan));
+    // Rows that ask the same wait for one of them without a call, and those of a comparison pass none of another model.
+    if window.is_single || plan.job.dedupe || compares {
+        return window;
+    }
+    let most = |choice: &Choice| upstreams[choice.upstream].gate.most_in_flight();
+    let calls = plan.tasks.iter().map(|task| task.all_choices().map(most).fold(0, usize::saturating_add));
+    window.for_calls(calls.chain([usize::MAX]))
 }
 
 impl Feed {

@@ -44,7 +44,6 @@ use super::sources::PriceSources;
 use super::stream::{DoneBefore, ResultStream, Stream};
 use super::survey::change;
 use super::upstream::Upstream;
-use super::window::Window;
 use crate::event::{Event, StopReason, Summary};
 use crate::job::{Job, OnChange};
 use crate::sink::{self, OutputFormat, OutputSettings, Writer};
@@ -334,13 +333,12 @@ impl Run {
         matching: Matching,
         retried: Option<Retried>,
     ) -> Result<Feed, RunError> {
-        let lanes = feed::lanes(&self.plan);
         Ok(Feed {
             shared,
             board: Arc::clone(&self.board),
             records: self.input.records()?,
-            window: Window::new(self.plan.job.concurrency, lanes),
-            lagging: Lagging::new(Arc::clone(&self.input), lanes),
+            window: feed::window(&self.plan, &self.upstreams, self.compared.is_some()),
+            lagging: Lagging::new(Arc::clone(&self.input), feed::lanes(&self.plan)),
             selection: Arc::clone(&self.selection),
             matching,
             retried,

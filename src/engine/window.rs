@@ -3,8 +3,8 @@
 //! Wide enough that calls never wait for rows, narrow enough that memory stays flat whatever the size of the input or of
 //! its rows. Rows of different tasks are in lanes of their own. Half of the window is shared out among the lanes, and of the
 //! other half a lane takes at most as much as it leaves free: so one that has the run for itself has enough to keep all
-//! calls busy, and tasks that wait leave room for another, however many of their rows come first. Without other lanes, a
-//! lane may hold all.
+//! calls busy, and tasks that wait leave room for another, however many of their rows come first. A lane whose models take
+//! few calls at once has few rows, as more would only wait. Without other lanes, a lane may hold all.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +17,8 @@ const PIECE: usize = 1 << 10;
 const PIECES: usize = MAX_BYTES / PIECE;
 /// A row stands in memory as read, as rendered, as sent and with its reply.
 const COPIES: usize = 4;
+/// Rows for each call that may be out: one is on its way, others come next.
+const ROWS_A_CALL: usize = 4;
 /// The feed is woken for this part of a lane's own share at once. What is left then keeps all calls busy meanwhile.
 const WAKE: usize = 16;
 
@@ -37,6 +39,8 @@ struct Places {
 struct Held {
     free: Room,
     lanes: Vec<Room>,
+    /// How many rows each may hold, however much is free.
+    most: Vec<usize>,
     /// What each lane has for itself alone.
     own: Room,
     /// The sum of what lanes have for themselves and do not hold.
@@ -64,11 +68,23 @@ pub(super) struct WindowPermit {
 impl Window {
     /// A window for this many calls in flight, and rows in this many lanes.
     pub fn new(concurrency: usize, lanes: usize) -> Self {
-        let free = Room { rows: 4 * concurrency + 1000, pieces: PIECES };
+        let free = Room { rows: ROWS_A_CALL * concurrency + 1000, pieces: PIECES };
         let own = Room { rows: free.rows / (2 * lanes), pieces: free.pieces / (2 * lanes) };
         let kept = Room { rows: own.rows * lanes, pieces: own.pieces * lanes };
-        let held = Held { free, lanes: vec![Room::default(); lanes], own, kept, first: None, unseen: 0 };
+        let (held, most) = (vec![Room::default(); lanes], vec![usize::MAX; lanes]);
+        let held = Held { free, lanes: held, most, own, kept, first: None, unseen: 0 };
         Self { places: Arc::new(Places { held: Mutex::new(held), left: Notify::new() }), is_single: lanes == 1 }
+    }
+
+    /// Lets each lane hold no more rows than keep so many calls busy.
+    pub fn for_calls(self, calls: impl Iterator<Item = usize>) -> Self {
+        {
+            let mut held = self.places.lock();
+            // The feed is woken when some have left, and the others are to last meanwhile.
+            let spare = held.own.rows * 4 / WAKE;
+            held.most = calls.map(|calls| calls.saturating_mul(ROWS_A_CALL).saturating_add(spare)).collect();
+        }
+        self
     }
 
     /// Whether a small row could enter this lane.
@@ -118,7 +134,7 @@ impl Room {
 impl Held {
     fn has_room(&self, lane: usize, pieces: usize) -> bool {
         let mine = self.lanes[lane];
-        if !Room::default().plus(pieces).fits(self.free) {
+        if !Room::default().plus(pieces).fits(self.free) || mine.rows >= self.most[lane] {
             return false;
         }
         if self.lanes.len() == 1 || mine.rows == 0 {
@@ -216,6 +232,27 @@ mod tests {
             let rows = fill(&window, tasks - 1, SMALL).len();
             assert!(rows >= concurrency, "{rows} rows beside {} tasks that wait", waiting.len());
         }
+    }
+
+    #[test]
+    fn a_lane_whose_models_take_few_calls_holds_few_rows() {
+        let window = Window::new(256, 3).for_calls([64, usize::MAX, usize::MAX].into_iter());
+        let mut slow = fill(&window, 0, SMALL);
+        assert_eq!(slow.len(), 4 * 64 + 2_024 / 6 * 4 / WAKE);
+        assert!(fill(&window, 1, SMALL).len() > 600, "the others have what it leaves");
+        slow.pop();
+        assert!(window.has_room(0));
+    }
+
+    #[test]
+    fn the_feed_is_woken_before_a_lane_of_few_rows_has_none_left() {
+        let window = Window::new(10_000, 3).for_calls([1, usize::MAX, usize::MAX].into_iter());
+        let _waiting: Vec<_> = [1, 2].map(|lane| fill(&window, lane, SMALL)).into_iter().flatten().collect();
+        let mut slow = fill(&window, 0, SMALL);
+        while window.left().now_or_never().is_none() {
+            assert!(slow.pop().is_some(), "nobody fills it up again");
+        }
+        assert!(slow.len() >= ROWS_A_CALL);
     }
 
     proptest! {

@@ -145,6 +145,11 @@ impl MemberState {
         limits
     }
 
+    /// As configured, here and for the provider.
+    pub(super) fn most_in_flight(&self) -> u64 {
+        self.concurrency.min(self.provider.setup().limits.concurrency.unwrap_or(u64::MAX))
+    }
+
     fn concurrency(&self) -> u64 {
         self.adaptive.as_ref().map_or(self.concurrency, Adaptive::limit)
     }

@@ -120,6 +120,13 @@ impl ModelGate {
         self.lock().down_since()
     }
 
+    /// How many calls may be out at once by the limits that are configured; `usize::MAX` where none is.
+    #[must_use]
+    pub fn most_in_flight(&self) -> usize {
+        let most = self.lock().members.iter().map(MemberState::most_in_flight).fold(0, u64::saturating_add);
+        usize::try_from(most).unwrap_or(usize::MAX)
+    }
+
     /// Takes the model out of the run: all who wait are refused at once. Calls in flight go on.
     pub fn close(&self) {
         for member in &mut self.lock().members {
