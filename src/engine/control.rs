@@ -47,6 +47,7 @@ impl Pause {
         self.reached(false)
     }
 
+    /// Handed on as it is: each row that waits has room for it in its task, and another future around it would take more.
     async fn reached(&self, on: bool) {
         // The sender lives in `self`, so the channel cannot close.
         let _ = self.0.subscribe().wait_for(|sending| sending.is_none() == on).await;

@@ -82,6 +82,7 @@ impl Stop {
         self.reached(Phase::Aborting)
     }
 
+    /// Handed on as it is: each row that waits has room for it in its task, and another future around it would take more.
     async fn reached(&self, phase: Phase) {
         // The sender lives in `self`, so the channel cannot close.
         let _ = self.phase.subscribe().wait_for(|now| *now >= phase).await;

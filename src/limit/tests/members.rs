@@ -55,10 +55,15 @@ async fn calls_go_where_there_is_room() {
     let member = freed.member();
     drop(freed);
     assert_eq!(admit(&gate, 1).await.member(), member);
-    assert_eq!(gate.most_in_flight(), 12);
+}
+
+#[tokio::test(start_paused = true)]
+async fn as_many_calls_may_be_out_as_all_members_and_their_providers_allow() {
+    assert_eq!(places(3, concurrency(4)).most_in_flight(), 12);
     assert_eq!(places(3, NO_LIMITS).most_in_flight(), usize::MAX);
     let (provider, slots) = (provider(concurrency(5)), Slots::new(100));
     assert_eq!(at(&provider, concurrency(8), &slots).most_in_flight(), 5);
+    assert_eq!(at(&provider, concurrency(3), &slots).most_in_flight(), 3);
 }
 
 #[tokio::test(start_paused = true)]
